@@ -1,0 +1,106 @@
+#include "base/hash.hpp"
+#include "base/json.hpp"
+#include "tests/support/support.hpp"
+
+#include <numeric>
+#include <set>
+
+namespace octet {
+namespace {
+using test::expect_error;
+
+TEST(Format, KeepsFmtSyntax) {
+  EXPECT_EQ(format("{:>4}|{:.2f}|{}|{}", 7, 1.5, "x", true), "   7|1.50|x|true");
+  EXPECT_EQ(to_text(0.1), "0.1");
+  EXPECT_EQ(to_text(0.1f), "0.1");
+}
+
+TEST(Philox, PublishedVectors) {  // Random123 known answers
+  EXPECT_EQ(philox({0, 0, 0, 0}, {0, 0}), (std::array<uint32_t, 4>{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  const uint32_t f = 0xffffffff;
+  EXPECT_EQ(philox({f, f, f, f}, {f, f}), (std::array<uint32_t, 4>{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+}
+
+TEST(Rng, MomentsAndBounds) {
+  Rng rng(1);
+  double sum = 0, square = 0;
+  for (int i = 0; i < 20000; ++i) {
+    const double x = rng.normal();
+    sum += x, square += x * x;
+    EXPECT_LT(rng.below(7), 7u);
+    EXPECT_LE(std::abs(rng.truncated_normal(3)), 3);
+  }
+  EXPECT_NEAR(sum / 20000, 0, 0.03);
+  EXPECT_NEAR(square / 20000, 1, 0.05);
+}
+
+TEST(Rng, PermutationIsOneToOneAndDiffersByEpoch) {
+  for (const uint64_t n : {1, 2, 3, 17, 1000}) {
+    std::set<uint64_t> seen;
+    int moved = 0;
+    for (uint64_t i = 0; i < n; ++i) {
+      const uint64_t x = permuted(i, n, 5, 0);
+      EXPECT_LT(x, n);
+      seen.insert(x);
+      moved += x != permuted(i, n, 5, 1);
+    }
+    EXPECT_EQ(seen.size(), n);
+    if (n == 1000) EXPECT_GT(moved, 900);
+  }
+}
+
+TEST(Threads, EveryIndexOnceAndExceptionsCross) {
+  for (const int n_threads : {1, 2, 3}) {
+    Threads threads(n_threads);
+    for (int repeat = 0; repeat < 200; ++repeat) {
+      std::vector<int> hits(1001);
+      threads.split(1001, 16, [&](int64_t b, int64_t e) {
+        for (int64_t i = b; i < e; ++i) ++hits[static_cast<size_t>(i)];
+        threads.run(3, [](int64_t) {});  // nested: runs here
+      });
+      EXPECT_EQ(std::accumulate(hits.begin(), hits.end(), 0), 1001);
+    }
+    expect_error(Code::bad_input, "task 3", [&] {
+      threads.run(8, [](int64_t i) { OCTET_CHECK(bad_input, i != 3, "task {}", i); });
+    });
+    threads.run(2, [](int64_t) {});  // usable after an exception
+  }
+}
+
+TEST(Files, AtomicWriteListAndLock) {
+  test::ScratchFolder folder;
+  auto files = make_posix_files();
+  files->make_folders(folder / "a/b");
+  files->write_atomically(folder / "a/x", std::string("he\0llo", 6));
+  EXPECT_EQ(files->read(folder / "a/x"), std::string("he\0llo", 6));
+  EXPECT_EQ(files->read(folder / "a/x", 3, 2), "ll");
+  EXPECT_EQ(files->map(folder / "a/x")->bytes().size(), 6u);
+  EXPECT_EQ(files->list(folder / "a"), (std::vector<std::string>{"b", "x"}));
+  EXPECT_EQ(files->info(folder / "none").kind, FileKind::missing);
+  auto lock = files->lock(folder / "lock");
+  EXPECT_TRUE(lock);
+  EXPECT_FALSE(files->lock(folder / "lock"));
+  lock.reset();
+  EXPECT_TRUE(files->lock(folder / "lock"));
+  expect_error(Code::bad_file, "none", [&] { files->read(folder / "none"); });
+  expect_error(Code::bad_file, "is a folder", [&] { files->read(folder / "a"); });
+}
+
+TEST(Json, StrictReading) {
+  EXPECT_EQ(parse_json(R"({"a":[1,2.5,"x"]})", "t")["a"][1], 2.5);
+  expect_error(Code::bad_file, "t: key \"a\" occurs twice", [] { parse_json(R"({"a":1,"a":2})", "t"); });
+  expect_error(Code::bad_file, "nesting deeper", [] { parse_json(std::string(100, '['), "t"); });
+  expect_error(Code::bad_file, "at byte", [] { parse_json("{\"a\":}", "t"); });
+  expect_error(Code::bad_file, "", [] { parse_json("{} x", "t"); });
+}
+
+TEST(Hash, KnownValueAndStreaming) {
+  Hasher h;
+  h.add("oct");
+  h.add("et");
+  EXPECT_EQ(h.hex(), xxh3_hex("octet"));
+  EXPECT_EQ(xxh3_hex(""), "99aa06d3014798d86001c324468d497f");  // published test vector of the empty input
+}
+
+}  // namespace
+}  // namespace octet

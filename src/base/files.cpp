@@ -1,0 +1,237 @@
+#include "base/files.hpp"
+
+#include "base/error.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <dirent.h>
+#include <fcntl.h>
+#include <filesystem>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace octet {
+
+namespace {
+
+[[noreturn]] void fail_path(const std::string& path, const char* what, int error = errno) {
+  const bool device = error == ENOSPC || error == EDQUOT || error == EIO || error == ENOMEM || error == EMFILE || error == EROFS;
+  throw Error(device ? Code::resource : Code::bad_file, format("{}: {}: {}", path, what, std::strerror(error)));
+}
+
+struct Descriptor {
+  int fd = -1;
+  explicit Descriptor(int f) : fd(f) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+class PosixWriter : public FileWriter {
+ public:
+  PosixWriter(std::string path, int fd) : path_(std::move(path)), file_(fd) {}
+  void write(ByteView bytes) override {
+    while (!bytes.empty()) {
+      const ssize_t n = ::write(file_.fd, bytes.data(), std::min<size_t>(bytes.size(), size_t{1} << 30));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) fail_path(path_, "write");
+      bytes.remove_prefix(static_cast<size_t>(n));
+    }
+  }
+  void sync() override {
+    if (::fsync(file_.fd) != 0) fail_path(path_, "fsync");
+  }
+  void close() override {
+    const int fd = file_.fd;
+    file_.fd = -1;
+    if (fd >= 0 && ::close(fd) != 0) fail_path(path_, "close");
+  }
+
+ private:
+  std::string path_;
+  Descriptor file_;
+};
+
+class PosixMapping : public Mapping {
+ public:
+  PosixMapping(void* p, size_t n) : p_(p), n_(n) {}
+  ~PosixMapping() override {
+    if (n_) ::munmap(p_, n_);
+  }
+  ByteView bytes() const override { return {static_cast<const char*>(p_), n_}; }
+
+ private:
+  void* p_;
+  size_t n_;
+};
+
+class PosixLock : public FileLock {
+ public:
+  explicit PosixLock(int fd) : file_(fd) {}
+
+ private:
+  Descriptor file_;
+};
+
+class PosixFiles : public Files {
+ public:
+  FileInfo info(const std::string& path) override {
+    struct stat s {};
+    if (::stat(path.c_str(), &s) != 0) {
+      if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return {};
+      fail_path(path, "stat");
+    }
+    FileInfo i;
+    i.kind = S_ISREG(s.st_mode) ? FileKind::file : S_ISDIR(s.st_mode) ? FileKind::folder : FileKind::other;
+    i.size = s.st_size;
+    i.modified_ns = int64_t{s.st_mtim.tv_sec} * 1'000'000'000 + s.st_mtim.tv_nsec;
+    return i;
+  }
+
+  Bytes read(const std::string& path, int64_t offset, int64_t size) override {
+    Descriptor f(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (f.fd < 0) fail_path(path, "open");
+    struct stat s {};
+    if (::fstat(f.fd, &s) != 0) fail_path(path, "stat");
+    if (S_ISDIR(s.st_mode)) throw Error(Code::bad_file, format("{}: is a folder, expected a file", path));
+    if (size < 0 && S_ISREG(s.st_mode)) size = std::max<int64_t>(0, s.st_size - offset);
+    Bytes out;
+    if (size >= 0) {
+      out.resize(static_cast<size_t>(size));
+      size_t at = 0;
+      while (at < out.size()) {
+        const ssize_t n = ::pread(f.fd, out.data() + at, out.size() - at, offset + static_cast<int64_t>(at));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) fail_path(path, "read");
+        if (n == 0) break;
+        at += static_cast<size_t>(n);
+      }
+      out.resize(at);
+      return out;
+    }
+    char buffer[1 << 16];  // a pipe or device: no size known
+    for (;;) {
+      const ssize_t n = ::read(f.fd, buffer, sizeof buffer);
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) fail_path(path, "read");
+      if (n == 0) return out;
+      out.append(buffer, static_cast<size_t>(n));
+    }
+  }
+
+  std::shared_ptr<const Mapping> map(const std::string& path) override {
+    Descriptor f(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (f.fd < 0) fail_path(path, "open");
+    struct stat s {};
+    if (::fstat(f.fd, &s) != 0) fail_path(path, "stat");
+    OCTET_CHECK(bad_file, S_ISREG(s.st_mode), "{}: not a regular file", path);
+    const auto n = static_cast<size_t>(s.st_size);
+    if (n == 0) return std::make_shared<PosixMapping>(nullptr, 0);
+    void* p = ::mmap(nullptr, n, PROT_READ, MAP_PRIVATE, f.fd, 0);
+    if (p == MAP_FAILED) fail_path(path, "mmap");
+    return std::make_shared<PosixMapping>(p, n);
+  }
+
+  std::vector<std::string> list(const std::string& folder) override {
+    DIR* d = ::opendir(folder.c_str());
+    if (!d) fail_path(folder, "open folder");
+    std::vector<std::string> names;
+    while (const dirent* e = ::readdir(d)) {
+      const std::string_view n = e->d_name;
+      if (n != "." && n != "..") names.emplace_back(n);
+    }
+    ::closedir(d);
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  std::unique_ptr<FileWriter> create(const std::string& path, bool append) override {
+    const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), 0644);
+    if (fd < 0) fail_path(path, "create");
+    return std::make_unique<PosixWriter>(path, fd);
+  }
+
+  void rename(const std::string& from, const std::string& to) override {
+    if (::rename(from.c_str(), to.c_str()) != 0) fail_path(to, "rename");
+  }
+
+  void make_folders(const std::string& path) override {
+    std::error_code e;
+    std::filesystem::create_directories(path, e);
+    if (e) fail_path(path, "create folder", e.value());
+  }
+
+  void remove_all(const std::string& path) override {
+    std::error_code e;
+    std::filesystem::remove_all(path, e);
+    if (e) fail_path(path, "remove", e.value());
+  }
+
+  void sync_folder(const std::string& path) override {
+    Descriptor f(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (f.fd < 0) fail_path(path, "open folder");
+    if (::fsync(f.fd) != 0 && errno != EINVAL) fail_path(path, "fsync");
+  }
+
+  void symlink(const std::string& target, const std::string& path) override {
+    const std::string temporary = path + ".tmp";
+    ::unlink(temporary.c_str());
+    if (::symlink(target.c_str(), temporary.c_str()) != 0) fail_path(path, "symlink");
+    rename(temporary, path);
+  }
+
+  void truncate(const std::string& path, int64_t size) override {
+    if (::truncate(path.c_str(), size) != 0) fail_path(path, "truncate");
+  }
+
+  std::unique_ptr<FileLock> lock(const std::string& path) override {
+    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0) fail_path(path, "open");
+    if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return std::make_unique<PosixLock>(fd);
+    const int error = errno;
+    ::close(fd);
+    if (error == EWOULDBLOCK) return nullptr;
+    fail_path(path, "lock", error);
+  }
+};
+
+}  // namespace
+
+void Files::write_atomically(const std::string& path, ByteView content) {
+  const std::string temporary = path + ".tmp";
+  auto file = create(temporary);
+  file->write(content);
+  file->sync();
+  file->close();
+  rename(temporary, path);
+  sync_folder(parent_folder(path));
+}
+
+std::unique_ptr<Files> make_posix_files() { return std::make_unique<PosixFiles>(); }
+
+std::string join_path(std::string_view folder, std::string_view name) {
+  if (folder.empty() || (!name.empty() && name.front() == '/')) return std::string(name);
+  std::string out(folder);
+  if (out.back() != '/') out += '/';
+  return out.append(name);
+}
+
+std::string file_name(std::string_view path) {
+  while (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
+  const auto slash = path.rfind('/');
+  return std::string(slash == std::string_view::npos ? path : path.substr(slash + 1));
+}
+
+std::string parent_folder(std::string_view path) {
+  while (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
+  const auto slash = path.rfind('/');
+  if (slash == std::string_view::npos) return ".";
+  return slash == 0 ? "/" : std::string(path.substr(0, slash));
+}
+
+}  // namespace octet
