@@ -1,0 +1,30 @@
+#include "data/codec.hpp"
+
+#include "base/error.hpp"
+
+namespace octet {
+
+std::vector<int32_t> ByteCodec::encode(ByteView text) const {
+  std::vector<int32_t> ids(text.size());
+  for (size_t i = 0; i < text.size(); ++i) ids[i] = byte(text[i]) + kOffset;
+  return ids;
+}
+
+Bytes ByteCodec::piece(int32_t id) const {
+  OCTET_CHECK(bad_input, id >= 0 && id < kVocab, "id {} is outside the byte vocabulary 0..259", id);
+  return id < kOffset ? Bytes() : Bytes(1, static_cast<char>(id - kOffset));
+}
+
+int incomplete_utf8_tail(ByteView text) {
+  for (int back = 1; back <= 3 && back <= static_cast<int>(text.size()); ++back) {
+    const uint8_t b = byte(text[text.size() - static_cast<size_t>(back)]);
+    if (b < 0x80) return 0;
+    if (b >= 0xC0) {
+      const int length = b >= 0xF0 ? 4 : b >= 0xE0 ? 3 : 2;
+      return back < length ? back : 0;
+    }
+  }
+  return 0;
+}
+
+}  // namespace octet

@@ -1,0 +1,48 @@
+// Text <-> ids. A model speaks bytes to the outside; ids are its own affair.
+#pragma once
+#include "base/bytes.hpp"
+
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace octet {
+
+/// Immutable and safe from many threads.
+class Codec {
+ public:
+  virtual ~Codec() = default;
+  virtual std::string name() const = 0;
+  virtual int64_t vocab() const = 0;
+  /// Ids of the text alone: no special id is added. Any bytes are legal.
+  virtual std::vector<int32_t> encode(ByteView text) const = 0;
+  /// The bytes an id stands for; empty for special ids. Throws Error(bad_input) outside [0, vocab).
+  virtual Bytes piece(int32_t id) const = 0;
+  /// Id that opens a document and a prompt, that closes a document; -1: none.
+  virtual int32_t bos() const = 0;
+  virtual int32_t eos() const = 0;
+
+  Bytes decode(std::span<const int32_t> ids) const {
+    Bytes out;
+    for (const int32_t id : ids) out += piece(id);
+    return out;
+  }
+};
+
+/// The byte vocabulary of BLT (blt.md 3): 0 BOE, 1 BOS, 2 EOS, 3 BPE delimiter, byte b -> b + 4; 260 ids.
+class ByteCodec : public Codec {
+ public:
+  static constexpr int32_t kBoe = 0, kBos = 1, kEos = 2, kDelimiter = 3, kOffset = 4, kVocab = 260;
+  std::string name() const override { return "byte"; }
+  int64_t vocab() const override { return kVocab; }
+  std::vector<int32_t> encode(ByteView text) const override;
+  Bytes piece(int32_t id) const override;
+  int32_t bos() const override { return kBos; }
+  int32_t eos() const override { return kEos; }
+};
+
+/// Number of bytes at the end of `text` that begin a UTF-8 character but do not finish it (0..3): a streaming writer
+/// holds them back.
+int incomplete_utf8_tail(ByteView text);
+
+}  // namespace octet

@@ -1,0 +1,31 @@
+// Configs of whole models, and the explicit table of kinds.
+#pragma once
+#include "base/context.hpp"
+#include "models/model.hpp"
+
+namespace octet {
+
+struct ModelConfig;  // models/config.hpp
+
+/// A new model with parameters initialised from (seed, parameter name). Throws Error(bad_config) naming the key.
+std::unique_ptr<Model> make_model(const ModelConfig& config, uint64_t seed);
+
+struct LoadOptions {
+  std::string hf_compat;  // "": paper's masks; "masks": no EOS cuts; "nowindow": neither EOS cuts nor windows (blt.md 17.3)
+};
+
+/// What a model argument names (architecture.md 5).
+struct ModelPlace {
+  std::string path;   // folder or file that exists
+  std::string found;  // "path", "run last", ...: for messages
+};
+
+/// Finds a model argument: path (checkpoint, run, Hugging Face folder), run name (`last`, `@2`, unique part), ./models, OCTET_HOME.
+/// Throws Error(bad_file) listing the places looked at; two hits of one kind are an error naming both.
+ModelPlace find_model(Context& context, const std::string& argument);
+
+/// Reads a native checkpoint, a run (its newest checkpoint) or a published checkpoint. Everything is checked against the
+/// config before a parameter is touched: no missing, unexpected or misshapen tensor.
+std::unique_ptr<Model> load_model(Context& context, const std::string& argument, const LoadOptions& options = {});
+
+}  // namespace octet
