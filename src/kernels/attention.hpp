@@ -3,7 +3,7 @@
 //   s[q,k] = rope(q) . rope(k) / sqrt(D)   for the keys k that q may read
 //   o[q]   = sum_k softmax_k(s[q,:])[k] v[k],   lse[q] = log sum_k exp s[q,k]
 // q reads only its own segment; causal: k <= q; window W > 0: |q - k| < W, counted in rows.
-// Needs AVX-512 BF16 (kernels/cpu.hpp tells); the twins run anywhere and are for tests only.
+// Fast where the CPU has AVX-512 BF16; elsewhere plain loops in f32. The twins are for tests only.
 #pragma once
 #include "kernels/bf16.hpp"
 #include "kernels/rope.hpp"

@@ -3,12 +3,10 @@
 // The bits of a row depend only on its own q, range, keys and values: not on the other rows of the call, on the thread
 // count or on how the cache is cut into spans (fixed chunks of 256 positions, merged in order).
 #pragma once
+#include "base/threads.hpp"
+
 #include <cstdint>
 #include <span>
-
-namespace octet {
-class Threads;
-}
 
 namespace octet::kernels {
 

@@ -1,13 +1,11 @@
 // Rotary positions: pair j of a head turns by position * frequency_j (Su et al. 2021, eq. 34).
 //   (a, b) -> (a cos - b sin, b cos + a sin)
 #pragma once
+#include "base/threads.hpp"
+
 #include <cstdint>
 #include <span>
 #include <vector>
-
-namespace octet {
-class Threads;
-}
 
 namespace octet::kernels {
 
