@@ -17,9 +17,9 @@ struct Row {
   const char* name;
   int64_t size;
 };
-constexpr Row kRows[] = {{DType::f64, "F64", 8},     {DType::f32, "F32", 4}, {DType::f16, "F16", 2},
-                         {DType::bf16, "BF16", 2},   {DType::i64, "I64", 8}, {DType::i32, "I32", 4},
-                         {DType::i16, "I16", 2},     {DType::i8, "I8", 1},   {DType::u8, "U8", 1},
+constexpr Row kRows[] = {{DType::i64, "I64", 8},     {DType::f64, "F64", 8},   {DType::f32, "F32", 4},
+                         {DType::i32, "I32", 4},     {DType::bf16, "BF16", 2}, {DType::f16, "F16", 2},
+                         {DType::i16, "I16", 2},     {DType::i8, "I8", 1},     {DType::u8, "U8", 1},
                          {DType::boolean, "BOOL", 1}};
 const Row& row(DType t) { return kRows[static_cast<size_t>(t)]; }
 

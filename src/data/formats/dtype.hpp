@@ -7,7 +7,8 @@
 
 namespace octet {
 
-enum class DType : uint8_t { f64, f32, f16, bf16, i64, i32, i16, i8, u8, boolean };
+/// In the order in which the published writer lays out data: largest elements first.
+enum class DType : uint8_t { i64, f64, f32, i32, bf16, f16, i16, i8, u8, boolean };
 
 const char* name(DType);  // "F64", "BF16", "BOOL", ...
 int64_t size_of(DType);   // bytes of one element

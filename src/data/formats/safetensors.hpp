@@ -106,10 +106,10 @@ struct WrittenFile {
   std::string xxh3;  // of all bytes
 };
 
-/// Streams the tensors to `out`, largest element type first, then by name, so each tensor's data is aligned to its
-/// element; the data part starts at a multiple of 8. Neither syncs nor closes. Throws Error(bad_input) for a name given
-/// twice, a name or metadata that is not UTF-8, "__metadata__" as a name, or a produced size that differs from the
-/// shape's.
+/// Streams the tensors to `out` in the order of DType (large elements first), then of the names, so each tensor's data
+/// is aligned to its element; the data part starts at a multiple of 8. Neither syncs nor closes. Throws
+/// Error(bad_input) for a name given twice, a name or metadata that is not UTF-8, "__metadata__" as a name, or a
+/// produced size that differs from the shape's.
 WrittenFile write_safetensors(FileWriter& out, std::vector<TensorSource> tensors, const TensorMetadata& metadata = {});
 
 }  // namespace octet

@@ -79,10 +79,8 @@ TensorSource tensor_view(std::string name, DType dtype, std::vector<int64_t> sha
 }
 
 WrittenFile write_safetensors(FileWriter& out, std::vector<TensorSource> tensors, const TensorMetadata& metadata) {
-  // Types in falling order of size (as declared within a size), then names: the order of the published writer.
   std::sort(tensors.begin(), tensors.end(), [](const TensorSource& a, const TensorSource& b) {
-    return std::tuple(-size_of(a.dtype), a.dtype, std::string_view(a.name)) <
-           std::tuple(-size_of(b.dtype), b.dtype, std::string_view(b.name));
+    return std::tie(a.dtype, a.name) < std::tie(b.dtype, b.name);
   });
   std::vector<std::string_view> names;
   for (const TensorSource& t : tensors) names.push_back(t.name);
