@@ -9,28 +9,35 @@ namespace octet {
 
 namespace {
 void check_cuts(const char* what, const std::vector<int64_t>& cuts, int64_t end) {
-  OCTET_CHECK(bad_input, cuts.size() >= 2 && cuts.front() == 0 && cuts.back() == end, "batch: {} do not span 0..{}", what, end);
+  OCTET_CHECK(bad_input, cuts.size() >= 2 && cuts.front() == 0 && cuts.back() == end, "batch: {} do not span 0..{}",
+              what, end);
   for (size_t i = 1; i < cuts.size(); ++i)
-    OCTET_CHECK(bad_input, cuts[i] > cuts[i - 1], "batch: {}[{}] = {}, expected more than {}", what, i, cuts[i], cuts[i - 1]);
+    OCTET_CHECK(bad_input, cuts[i] > cuts[i - 1], "batch: {}[{}] = {}, expected more than {}", what, i, cuts[i],
+                cuts[i - 1]);
 }
 }  // namespace
 
 void Batch::check(int64_t vocab) const {
   const auto n = ids.size();
   OCTET_CHECK(bad_input, n > 0, "batch: no ids");
-  OCTET_CHECK(bad_input, targets.size() == n && weights.size() == n && positions.size() == n && (term.empty() || term.size() == n),
-              "batch: {} ids, {} targets, {} weights, {} positions, {} terms: expected equal numbers", n, targets.size(),
-              weights.size(), positions.size(), term.size());
+  OCTET_CHECK(bad_input,
+              targets.size() == n && weights.size() == n && positions.size() == n && (term.empty() || term.size() == n),
+              "batch: {} ids, {} targets, {} weights, {} positions, {} terms: expected equal numbers", n,
+              targets.size(), weights.size(), positions.size(), term.size());
   for (size_t i = 0; i < n; ++i) {
     OCTET_CHECK(bad_input, ids[i] >= 0 && ids[i] < vocab, "batch: ids[{}] = {}, expected 0..{}", i, ids[i], vocab - 1);
-    OCTET_CHECK(bad_input, targets[i] >= -1 && targets[i] < vocab, "batch: targets[{}] = {}, expected -1..{}", i, targets[i], vocab - 1);
-    OCTET_CHECK(bad_input, std::isfinite(weights[i]) && weights[i] >= 0, "batch: weights[{}] = {}, expected a finite number >= 0", i, weights[i]);
+    OCTET_CHECK(bad_input, targets[i] >= -1 && targets[i] < vocab, "batch: targets[{}] = {}, expected -1..{}", i,
+                targets[i], vocab - 1);
+    OCTET_CHECK(bad_input, std::isfinite(weights[i]) && weights[i] >= 0,
+                "batch: weights[{}] = {}, expected a finite number >= 0", i, weights[i]);
     OCTET_CHECK(bad_input, positions[i] >= 0, "batch: positions[{}] = {}, expected >= 0", i, positions[i]);
   }
   check_cuts("row cuts", rows, size());
   check_cuts("document cuts", docs, size());
-  OCTET_CHECK(bad_input, std::includes(docs.begin(), docs.end(), rows.begin(), rows.end()), "batch: a document spans two rows");
-  OCTET_CHECK(bad_input, patch_cuts.empty() || patch_cuts.size() == rows.size(), "batch: {} patch cuts for {} rows", patch_cuts.size(), row_count());
+  OCTET_CHECK(bad_input, std::includes(docs.begin(), docs.end(), rows.begin(), rows.end()),
+              "batch: a document spans two rows");
+  OCTET_CHECK(bad_input, patch_cuts.empty() || patch_cuts.size() == rows.size(), "batch: {} patch cuts for {} rows",
+              patch_cuts.size(), row_count());
 }
 
 Batch rows_of(const std::vector<std::vector<int32_t>>& rows, int32_t eos) {

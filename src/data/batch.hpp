@@ -30,12 +30,14 @@ struct Batch {
   int64_t row_count() const { return rows.empty() ? 0 : static_cast<int64_t>(rows.size()) - 1; }
   int64_t doc_count() const { return docs.empty() ? 0 : static_cast<int64_t>(docs.size()) - 1; }
 
-  /// Throws Error(bad_input) naming the field unless all of the above holds: equal lengths, increasing cuts that begin at
-  /// 0 and end at N, row cuts among the document cuts, ids in [0, vocab), targets in [-1, vocab), finite weights >= 0.
+  /// Throws Error(bad_input) naming the field unless all of the above holds: equal lengths, increasing cuts that begin
+  /// at 0 and end at N, row cuts among the document cuts, ids in [0, vocab), targets in [-1, vocab), finite weights >=
+  /// 0.
   void check(int64_t vocab) const;
 };
 
-/// One row of given ids, without targets: documents end after every `eos` id (-1: one document). Positions from `start`.
+/// One row of given ids, without targets: documents end after every `eos` id (-1: one document). Positions from
+/// `start`.
 Batch single_row(const std::vector<int32_t>& ids, int32_t eos, int32_t start = 0);
 
 /// Rows of given ids, one after another.

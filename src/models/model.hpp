@@ -20,10 +20,10 @@ struct Want {
 
 struct ForwardOptions {
   Want want;
-  int layer = -1;                            // -1: after the last block and the final norm
+  int layer = -1;  // -1: after the last block and the final norm
   bool train = false;
   Precision precision = Precision::fp32;
-  bool recompute = false;                    // activation recomputation in the blocks
+  bool recompute = false;  // activation recomputation in the blocks
 };
 
 struct PatchReport {             // BLT: how the batch was cut
@@ -33,9 +33,9 @@ struct PatchReport {             // BLT: how the batch was cut
 };
 
 struct Outputs {
-  Tensor nll;     // [N] f32, natural log; 0 where the batch has no target
-  Tensor logits;  // [N,V] f32
-  Tensor states;  // [N,D]
+  Tensor nll;                         // [N] f32, natural log; 0 where the batch has no target
+  Tensor logits;                      // [N,V] f32
+  Tensor states;                      // [N,D]
   std::map<std::string, double> aux;  // auxiliary losses by name, as values
   Tensor aux_loss;                    // their weighted sum as a scalar to be added to the loss; undefined: none
   std::optional<PatchReport> patches;
@@ -43,25 +43,25 @@ struct Outputs {
 
 /// Facts by which jobs accept or refuse a model.
 struct Traits {
-  std::string kind;            // "blt", "transformer"
-  std::string unit = "byte";   // what one id stands for
-  bool causal = true;          // predicts the next unit from earlier ones only
+  std::string kind;           // "blt", "transformer"
+  std::string unit = "byte";  // what one id stands for
+  bool causal = true;         // predicts the next unit from earlier ones only
   bool generates = true;
-  std::string why_not;         // if !generates: the reason, a half sentence
-  int64_t context = 0;         // longest row in units; 0 = no limit
-  bool bos = true;             // puts codec().bos() before a document and a prompt
+  std::string why_not;  // if !generates: the reason, a half sentence
+  int64_t context = 0;  // longest row in units; 0 = no limit
+  bool bos = true;      // puts codec().bos() before a document and a prompt
 };
 
 struct StateOptions {
-  int64_t max_rewind = 0;      // rewind(n) works for n <= max_rewind
-  bool bf16_weights = false;   // linears of step() read bf16 copies of the weights (half the memory traffic)
+  int64_t max_rewind = 0;     // rewind(n) works for n <= max_rewind
+  bool bf16_weights = false;  // linears of step() read bf16 copies of the weights (half the memory traffic)
 };
 
 /// A live sequence. Made by Model::start, advanced by Model::step.
 class State {
  public:
   virtual ~State() = default;
-  virtual int64_t length() const = 0;                        // units consumed
+  virtual int64_t length() const = 0;  // units consumed
   /// A second sequence with the same past; both go on independently. The past is shared, not copied, where it is large.
   virtual std::unique_ptr<State> fork() = 0;
   /// Takes the last n units back. Throws Error(bad_input) if n > max_rewind or n > length().
@@ -70,25 +70,26 @@ class State {
   virtual std::vector<int64_t> patch_starts() const { return {}; }
 };
 
-/// Thread rule: const use from many threads is safe; forward() with gradients, step() and changes of parameters() are not.
+/// Thread rule: const use from many threads is safe; forward() with gradients, step() and changes of parameters() are
+/// not.
 class Model {
  public:
   virtual ~Model() = default;
   virtual const Codec& codec() const = 0;
   virtual Traits traits() const = 0;
-  virtual Parameters& parameters() = 0;   // ordered; frozen ones (patcher) and buffers included
-  /// Outputs of a whole batch; differentiable in the trained parameters. Throws Error(bad_input) for a batch that breaks a
-  /// rule (Batch::check, patch lengths).
+  virtual Parameters& parameters() = 0;  // ordered; frozen ones (patcher) and buffers included
+  /// Outputs of a whole batch; differentiable in the trained parameters. Throws Error(bad_input) for a batch that
+  /// breaks a rule (Batch::check, patch lengths).
   virtual Outputs forward(const Batch& batch, const ForwardOptions& options) = 0;
   /// An empty sequence.
   virtual std::unique_ptr<State> start(const StateOptions& options) = 0;
-  /// Consumes ids and returns want.logits [T,V] for each of them (or of the last with `last_only`): the numbers forward() gives on
-  /// the whole sequence, within rounding. One code path for prompt and single units.
+  /// Consumes ids and returns want.logits [T,V] for each of them (or of the last with `last_only`): the numbers
+  /// forward() gives on the whole sequence, within rounding. One code path for prompt and single units.
   virtual Tensor step(State& state, std::span<const int32_t> ids, bool last_only) = 0;
   /// Many sequences at once: one id each. Row r has the bits that step(*states[r], {ids[r]}) gives.
   virtual Tensor step_batch(std::span<State* const> states, std::span<const int32_t> ids) = 0;
-  /// FLOPs of a forward pass per unit at this mean patch length and context (blt.md 13; patch ignored elsewhere); `patcher` is the part
-  /// that decides patches.
+  /// FLOPs of a forward pass per unit at this mean patch length and context (blt.md 13; patch ignored elsewhere);
+  /// `patcher` is the part that decides patches.
   struct Flops {
     double model = 0, patcher = 0;
   };

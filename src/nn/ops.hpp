@@ -1,5 +1,6 @@
-// The differentiable pieces that models are made of. Each has one meaning and two ways to compute it: plain ATen operators in the
-// dtype of its input (Precision::fp32: the reference, f64 too), and own bf16 kernels (Precision::bf16, nn/fast.hpp).
+// The differentiable pieces that models are made of. Each has one meaning and two ways to compute it: plain ATen
+// operators in the dtype of its input (Precision::fp32: the reference, f64 too), and own bf16 kernels (Precision::bf16,
+// nn/fast.hpp).
 //   N rows, D width, V vocabulary, P patches
 #pragma once
 #include "nn/stack.hpp"
@@ -8,8 +9,8 @@
 
 namespace octet::nn {
 
-/// Contiguous queries that read contiguous keys: rows [q0,q1) attend to rows [k0,k1). Queries in no group get 0; groups are
-/// disjoint in queries and in keys, in ascending order. k0 == k1: the group's queries get 0.
+/// Contiguous queries that read contiguous keys: rows [q0,q1) attend to rows [k0,k1). Queries in no group get 0; groups
+/// are disjoint in queries and in keys, in ascending order. k0 == k1: the group's queries get 0.
 struct Group {
   int64_t q0, q1, k0, k1;
 };
@@ -21,7 +22,8 @@ Tensor rms_norm(const Tensor& x, const Tensor& g, double eps);
 Tensor linear(const Tensor& x, const Tensor& w, Precision precision);
 
 /// Attention of one block without its projections, fp32 way. q [N,H,C], k and v [N,G,C] (before rope) -> [N,H*C].
-Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const MaskPlan& plan, const AttentionConfig& config);
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const MaskPlan& plan,
+                 const AttentionConfig& config);
 
 /// Rotary embedding of x [N,H,C] at positions [N]: pair j turns by position * theta^(-2j/C).
 Tensor rope(const Tensor& x, std::span<const int32_t> positions, const RopeConfig& config);
@@ -29,27 +31,29 @@ Tensor rope(const Tensor& x, std::span<const int32_t> positions, const RopeConfi
 struct CrossConfig {
   int64_t heads = 4, kv_heads = 4;
   double norm_eps = 1e-5;
-  bool double_residual = true;  // published BLT weights: the residual is added inside the block and again outside (blt.md 7)
+  bool double_residual =
+      true;  // published BLT weights: the residual is added inside the block and again outside (blt.md 7)
 };
 struct CrossWeights {
   Parameters::Item norm_q, norm_kv, wq, wk, wv, wo;
 };
 /// x + [x +] Wo Attn(RMS_q(x) Wq, RMS_kv(y) Wk, RMS_kv(y) Wv) over groups; no rope. x [Nq,D], y [Nk,D] -> [Nq,D].
-Tensor cross_block(const Tensor& x, const Tensor& y, const CrossWeights& weights, std::span<const Group> groups, const CrossConfig& config,
-                   Precision precision);
+Tensor cross_block(const Tensor& x, const Tensor& y, const CrossWeights& weights, std::span<const Group> groups,
+                   const CrossConfig& config, Precision precision);
 
-/// Element-wise maximum over the rows [k0,k1) of each group: x [N,D] -> [groups,D]; 0 for an empty one. The first maximum takes the
-/// whole gradient (ATen's amax shares it).
+/// Element-wise maximum over the rows [k0,k1) of each group: x [N,D] -> [groups,D]; 0 for an empty one. The first
+/// maximum takes the whole gradient (ATen's amax shares it).
 Tensor max_pool(const Tensor& x, std::span<const Group> groups);
 
-/// e_i = (table_0[ids_i] + sum_t tables_t[hash_rows[t*N + i]]) * scale. Tables f32 [*,D]. Gradient dense, or row-sparse into
-/// Parameter::row_gradient where the parameter says so (then added to what is there).
+/// e_i = (table_0[ids_i] + sum_t tables_t[hash_rows[t*N + i]]) * scale. Tables f32 [*,D]. Gradient dense, or row-sparse
+/// into Parameter::row_gradient where the parameter says so (then added to what is there).
 Tensor embed(std::span<const int32_t> ids, const Parameters::Item& table, std::span<const int32_t> hash_rows,
              std::span<const Parameters::Item> hash_tables, double scale);
 
-/// Negative log-likelihood of targets under softmax(RMS(x) W^T): x [N,D], g [D], w [V,D], targets [N] (-1: none) -> [N] f32 (f64 for an
-/// f64 x), 0 where there is no target. Never holds [N,V] for V > 8192: rows are done in chunks.
-Tensor head_nll(const Tensor& x, const Tensor& g, const Tensor& w, std::span<const int32_t> targets, double eps, Precision precision);
+/// Negative log-likelihood of targets under softmax(RMS(x) W^T): x [N,D], g [D], w [V,D], targets [N] (-1: none) -> [N]
+/// f32 (f64 for an f64 x), 0 where there is no target. Never holds [N,V] for V > 8192: rows are done in chunks.
+Tensor head_nll(const Tensor& x, const Tensor& g, const Tensor& w, std::span<const int32_t> targets, double eps,
+                Precision precision);
 
 /// H = -sum p log p of softmax(logits) along the last axis, nats, f32 throughout (blt.md 4.6). logits [N,V] -> [N].
 Tensor entropy(const Tensor& logits);

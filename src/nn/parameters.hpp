@@ -18,8 +18,8 @@ struct RowGradient {
 
 struct Parameter {
   std::string name;
-  Tensor value;          // f32 (f64 in gradient checks); a leaf that requires grad when trained
-  bool trained = true;   // false: frozen, or a buffer
+  Tensor value;             // f32 (f64 in gradient checks); a leaf that requires grad when trained
+  bool trained = true;      // false: frozen, or a buffer
   bool row_sparse = false;  // gradient arrives in row_gradient instead of value.grad()
   RowGradient row_gradient;
 
@@ -28,8 +28,8 @@ struct Parameter {
   void clear_grad();
 };
 
-/// Ordered; names are unique. Holds shared parameters, so one parameter may stand in several sets (two encoders and a head
-/// under prefixes, a frozen patcher inside a BLT).
+/// Ordered; names are unique. Holds shared parameters, so one parameter may stand in several sets (two encoders and a
+/// head under prefixes, a frozen patcher inside a BLT).
 class Parameters {
  public:
   using Item = std::shared_ptr<Parameter>;
@@ -40,9 +40,9 @@ class Parameters {
   void add_item(const std::string& name, Item item);
 
   const std::vector<std::pair<std::string, Item>>& items() const { return items_; }
-  Item find(const std::string& name) const;       // nullptr if absent
-  Parameter& at(const std::string& name) const;   // throws Error(internal)
-  int64_t count() const;                          // numbers in all parameters
+  Item find(const std::string& name) const;      // nullptr if absent
+  Parameter& at(const std::string& name) const;  // throws Error(internal)
+  int64_t count() const;                         // numbers in all parameters
   int64_t trained_count() const;
   void clear_grads();
   /// Sets trained and requires_grad of all whose name matches the pattern (`*` = anything).

@@ -18,4 +18,8 @@ enum class Precision {
 /// True where Precision::bf16 can run.
 bool bf16_available();
 
+/// Tells the allocator to keep freed memory: a training step asks for the same blocks again, and fresh pages cost 1.5
+/// to 3 times the step (perf_train.md 4). Call once, before the first step.
+void keep_memory();
+
 }  // namespace octet

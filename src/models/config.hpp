@@ -1,0 +1,95 @@
+// The table [model] of a config. No libtorch here: the launcher reads configs too.
+#pragma once
+#include "data/patching.hpp"
+#include "nn/stack_config.hpp"
+
+namespace octet {
+
+enum class ModelKind { blt, transformer };
+OCTET_ENUM(ModelKind, blt, transformer)
+
+enum class CrossResidual { double_, single };
+OCTET_ENUM(CrossResidual, double_, single)
+
+/// Hash n-gram embeddings of a BLT's encoder (blt.md 6).
+struct HashConfig {
+  std::vector<int64_t> sizes = {3, 4, 5, 6, 7, 8};
+  int64_t rows = 1024;
+  int64_t functions = 1;
+  bool normalize = false;
+  bool reset_at_eos = false;
+  OCTET_FIELDS(
+      HashConfig, OCTET_FIELD(sizes, range(1, 64), "lengths of the n-grams, one table each; [] = no hash embeddings"),
+      OCTET_FIELD(rows, range(1, 100000000), "rows of each table"),
+      OCTET_FIELD(functions, range(1, 11), "hash functions, a set of tables each"),
+      OCTET_FIELD(normalize, any, "divide the sum of embeddings by the number of its terms (published weights: false)"),
+      OCTET_FIELD(reset_at_eos, any, "n-grams do not reach over an end of document (published weights: false)"))
+};
+
+/// Cross-attention between bytes and patches (blt.md 7, 9).
+struct CrossAttentionConfig {
+  int64_t heads = 0;
+  int64_t kv_heads = 0;
+  bool all_encoder_layers = false;
+  bool pool_every_layer = false;
+  bool all_decoder_layers = true;
+  CrossResidual residual = CrossResidual::double_;
+  OCTET_FIELDS(CrossAttentionConfig, OCTET_FIELD(heads, range(0, 1024), "query heads; 0 = those of the local model"),
+               OCTET_FIELD(kv_heads, range(0, 1024), "key and value heads; 0 = heads"),
+               OCTET_FIELD(all_encoder_layers, any,
+                           "refine the patch vectors after every encoder layer, not only after the last"),
+               OCTET_FIELD(pool_every_layer, any,
+                           "pool anew at every such layer (transformers' BLT), not only at the first"),
+               OCTET_FIELD(all_decoder_layers, any,
+                           "read the patch vectors before every decoder layer, not only before the first"),
+               OCTET_FIELD(residual, choice, "double: the residual is added twice, as in the published weights"))
+};
+
+/// How bytes are cut into patches, and where the cutter comes from.
+struct ModelPatcherConfig {
+  PatcherConfig rule;
+  std::string from;
+  double target = 4;
+  int64_t order = 3;
+  std::optional<nn::StackConfig> stack;
+  OCTET_FIELDS(ModelPatcherConfig, OCTET_FIELDS_OF(rule),
+               OCTET_FIELD(from, text, "entropy: the trained byte model (run or checkpoint) to copy in before step 1"),
+               OCTET_FIELD(target, range(1.0, 1000.0),
+                           "wanted mean bytes per patch when the threshold is calibrated before step 1"),
+               OCTET_FIELD(order, range(1, 3), "table: bytes of context"),
+               OCTET_FIELD(stack, any, "entropy: shape of the entropy model (filled in from the model copied in)"))
+};
+
+struct ModelConfig {
+  ModelKind kind = ModelKind::blt;
+  int64_t context = 0;
+  bool tied = false;
+  bool eos_cuts = true;
+  std::optional<nn::StackConfig> stack;
+  std::optional<nn::StackConfig> encoder, global, decoder;
+  int64_t patch_vectors = 2;
+  int64_t max_patches = 0;
+  std::optional<CrossAttentionConfig> cross;
+  std::optional<HashConfig> hash;
+  std::optional<ModelPatcherConfig> patcher;
+  OCTET_FIELDS(ModelConfig,
+               OCTET_FIELD(kind, choice, "blt: byte latent transformer; transformer: plain decoder over bytes"),
+               OCTET_FIELD(context, range(0, 1 << 28), "longest row in units; 0 = no limit"),
+               OCTET_FIELD(tied, any, "the output layer shares the weights of the byte table"),
+               OCTET_FIELD(eos_cuts, any, "attention ends at the end of a document (false: as transformers' BLT)"),
+               OCTET_FIELD(stack, any, "transformer: its blocks"),
+               OCTET_FIELD(encoder, any, "blt: local encoder over bytes"),
+               OCTET_FIELD(global, any, "blt: latent transformer over patches"),
+               OCTET_FIELD(decoder, any, "blt: local decoder over bytes"),
+               OCTET_FIELD(patch_vectors, range(1, 64), "blt: vectors of the local width per patch (k)"),
+               OCTET_FIELD(max_patches, range(0, 1 << 28), "blt: most patches in a row; 0 = no limit"),
+               OCTET_FIELD(cross, any, "blt: cross-attention between bytes and patches"),
+               OCTET_FIELD(hash, any, "blt: hash n-gram embeddings"),
+               OCTET_FIELD(patcher, any, "blt: how bytes are cut into patches"))
+};
+
+/// Fills in absent tables with their defaults and checks every rule that spans keys (blt.md 21: d_E = d_D, heads,
+/// windows ...). Throws Error(bad_config) naming the key, before anything is allocated.
+ModelConfig checked(ModelConfig config);
+
+}  // namespace octet

@@ -1,0 +1,147 @@
+#include "nn/fast_tools.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace octet::nn::fast {
+
+namespace {
+// Rows of work below which a second thread costs more than it saves.
+constexpr int64_t kGrain = 16384;  // elements
+}  // namespace
+
+Tensor checked_rows(const char* op, const char* name, const Tensor& x, int64_t width) {
+  OCTET_CHECK(bad_dtype, x.scalar_type() == at::kFloat, "{}: {} is {}, expected f32 (Precision::bf16)", op, name, c10::toString(x.scalar_type()));
+  OCTET_CHECK(bad_shape, x.dim() == 2 && x.size(1) == width, "{}: {} is [{},{}], expected [N,{}]", op, name, x.dim() > 0 ? x.size(0) : 0,
+              x.dim() > 1 ? x.size(1) : 0, width);
+  return x.contiguous();
+}
+
+void check_weight(const char* op, const char* name, const Tensor& w, at::IntArrayRef shape) {
+  OCTET_CHECK(bad_dtype, w.scalar_type() == at::kFloat && w.is_contiguous(), "{}: {} is {}, expected contiguous f32 (Precision::bf16)", op, name,
+              c10::toString(w.scalar_type()));
+  OCTET_CHECK(bad_shape, w.sizes() == shape, "{}: {} has {} numbers in {} axes, expected [{}{}]", op, name, w.numel(), w.dim(), shape[0],
+              shape.size() > 1 ? format(",{}", shape[1]) : "");
+}
+
+bool records_gradient(at::TensorList inputs) {
+  return at::GradMode::is_enabled() && std::any_of(inputs.begin(), inputs.end(), [](const Tensor& t) { return t.requires_grad(); });
+}
+
+Tensor rounded(const Tensor& x) {
+  Tensor y = new_b16(x.sizes());
+  kernels::convert(b16(y), f32(x), x.numel(), threads());
+  return y;
+}
+
+Tensor scaled_copy(const Tensor& x, float factor) {
+  Tensor y = new_f32(x.sizes());
+  float* to = f32(y);
+  const float* from = f32(x);
+  threads().split(x.numel(), kGrain, [&](int64_t begin, int64_t end) {
+    if (factor == 1)
+      std::memcpy(to + begin, from + begin, static_cast<size_t>(end - begin) * sizeof(float));
+    else
+      for (int64_t i = begin; i < end; ++i) to[i] = factor * from[i];
+  });
+  return y;
+}
+
+Tensor zero_rows(int64_t N, int64_t D) {
+  Tensor y = new_f32({N, D});
+  float* p = f32(y);
+  threads().split(N * D, kGrain, [&](int64_t begin, int64_t end) { std::memset(p + begin, 0, static_cast<size_t>(end - begin) * sizeof(float)); });
+  return y;
+}
+
+void scale_rows(Tensor& x, const Tensor& factor) {
+  const int64_t D = x.size(1);
+  float* p = f32(x);
+  const float* f = f32(factor);
+  threads().split(x.size(0), std::max<int64_t>(1, kGrain / D), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r)
+      for (int64_t d = 0; d < D; ++d) p[r * D + d] *= f[r];
+  });
+}
+
+Tensor scaled_rows_b16(const Tensor& x, const Tensor& factor) {
+  const int64_t D = x.size(1);
+  Tensor y = new_b16(x.sizes());
+  const bf16* from = b16(x);
+  bf16* to = b16(y);
+  const float* f = f32(factor);
+  threads().split(x.size(0), std::max<int64_t>(1, kGrain / D), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r)
+      for (int64_t d = 0; d < D; ++d) to[r * D + d] = kernels::to_bf16(f[r] * kernels::to_f32(from[r * D + d]));
+  });
+  return y;
+}
+
+Linears::Linears(std::initializer_list<Tensor> matrices) {
+  for (const Tensor& w : matrices) {
+    blocks_.push_back({f32(w), w.size(0)});
+    rows_ += w.size(0);
+    depth_ = w.size(1);
+  }
+}
+
+Tensor Linears::pack_forward() const {
+  Tensor panels = new_b16({kernels::panel_size(rows_, depth_)});
+  kernels::pack_forward(b16(panels), blocks_, depth_, threads());
+  return panels;
+}
+
+Tensor Linears::pack_dgrad() const {
+  Tensor panels = new_b16({kernels::panel_size(depth_, rows_)});
+  kernels::pack_dgrad(b16(panels), blocks_, depth_, threads());
+  return panels;
+}
+
+Tensor Linears::forward(const Tensor& x) const {
+  const Tensor panels = pack_forward();
+  Tensor y = new_b16({x.size(0), rows_});
+  kernels::gemm(b16(y), rows_, b16(x), depth_, b16(panels), x.size(0), rows_, depth_, threads());
+  return y;
+}
+
+Tensor Linears::forward_f32(const Tensor& x) const {
+  const Tensor panels = pack_forward();
+  Tensor y = new_f32({x.size(0), rows_});
+  kernels::gemm(f32(y), rows_, b16(x), depth_, b16(panels), x.size(0), rows_, depth_, threads());
+  return y;
+}
+
+void Linears::forward_add(Tensor& y, const Tensor& x) const {
+  const Tensor panels = pack_forward();
+  kernels::gemm_add(f32(y), rows_, b16(x), depth_, b16(panels), x.size(0), rows_, depth_, threads());
+}
+
+Tensor Linears::input_gradient(const Tensor& dy) const {
+  const Tensor panels = pack_dgrad();
+  Tensor dx = new_b16({dy.size(0), depth_});
+  kernels::gemm(b16(dx), depth_, b16(dy), rows_, b16(panels), dy.size(0), depth_, rows_, threads());
+  return dx;
+}
+
+Tensor Linears::input_gradient_f32(const Tensor& dy) const {
+  const Tensor panels = pack_dgrad();
+  Tensor dx = new_f32({dy.size(0), depth_});
+  kernels::gemm(f32(dx), depth_, b16(dy), rows_, b16(panels), dy.size(0), depth_, rows_, threads());
+  return dx;
+}
+
+Tensor weight_gradient(const Tensor& dy, int64_t first, int64_t rows, const Tensor& x) {
+  const int64_t K = x.size(1);
+  Tensor dw = new_f32({rows, K});
+  kernels::wgrad(f32(dw), K, b16(dy) + first, dy.size(1), b16(x), K, x.size(0), rows, K, false, threads());
+  return dw;
+}
+
+std::vector<kernels::Group> kernel_groups(std::span<const Group> groups) {
+  std::vector<kernels::Group> out;
+  out.reserve(groups.size());
+  for (const Group& g : groups) out.push_back({g.q0, g.q1, g.k0, g.k1});
+  return out;
+}
+
+}  // namespace octet::nn::fast

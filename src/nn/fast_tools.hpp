@@ -1,0 +1,65 @@
+// What the Functions of nn/fast.hpp share: tensors as raw rows, and weights packed for one product. All matrices are dense
+// and row-major; bf16 tensors (at::kBFloat16) are the kernels' bf16. Everything runs on octet::threads().
+#pragma once
+#include "base/error.hpp"
+#include "kernels/attention.hpp"
+#include "kernels/gemm.hpp"
+#include "kernels/group.hpp"
+#include "nn/ops.hpp"
+
+#include <span>
+#include <vector>
+
+namespace octet::nn::fast {
+
+using kernels::bf16;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+inline float* f32(const Tensor& t) { return static_cast<float*>(t.data_ptr()); }
+inline bf16* b16(const Tensor& t) { return static_cast<bf16*>(t.data_ptr()); }
+inline Tensor new_f32(at::IntArrayRef shape) { return at::empty(shape, at::kFloat); }
+inline Tensor new_b16(at::IntArrayRef shape) { return at::empty(shape, at::kBFloat16); }
+
+/// x as contiguous f32 [N,D]; throws Error(bad_dtype | bad_shape) naming the operator and the argument.
+Tensor checked_rows(const char* op, const char* name, const Tensor& x, int64_t width);
+/// Throws unless w is contiguous f32 of this shape.
+void check_weight(const char* op, const char* name, const Tensor& w, at::IntArrayRef shape);
+
+/// Is somebody going to ask for a gradient of a function of these?
+bool records_gradient(at::TensorList inputs);
+
+Tensor rounded(const Tensor& x);                      // bf16 of an f32 tensor
+Tensor scaled_copy(const Tensor& x, float factor);    // factor * x, new
+Tensor zero_rows(int64_t N, int64_t D);               // f32
+/// x[r,:] *= factor[r], in place.
+void scale_rows(Tensor& x, const Tensor& factor);
+/// bf16 of factor[r] * x[r,:] for bf16 x.
+Tensor scaled_rows_b16(const Tensor& x, const Tensor& factor);
+
+/// Weights [n_i,K] f32 that read the same input, one below the other. Packed anew for every product: 1 % of a step.
+class Linears {
+ public:
+  explicit Linears(std::initializer_list<Tensor> matrices);
+  int64_t rows() const { return rows_; }
+
+  Tensor forward(const Tensor& x) const;                  // bf16 [N,K] -> bf16 [N,rows]
+  Tensor forward_f32(const Tensor& x) const;              // bf16 [N,K] -> f32
+  void forward_add(Tensor& y, const Tensor& x) const;     // y f32 += x W^T
+  Tensor input_gradient(const Tensor& dy) const;          // bf16 [N,rows] -> bf16 [N,K]
+  Tensor input_gradient_f32(const Tensor& dy) const;      // the same in f32
+
+  Tensor pack_forward() const;  // panels of kernels/gemm.hpp
+  Tensor pack_dgrad() const;
+
+ private:
+  std::vector<kernels::WeightBlock> blocks_;
+  int64_t rows_ = 0, depth_ = 0;
+};
+
+/// dW [rows,K] f32 of the weights that made columns [first, first + rows) of y, from dy [N,*] and their input x [N,K].
+Tensor weight_gradient(const Tensor& dy, int64_t first, int64_t rows, const Tensor& x);
+
+std::vector<kernels::Group> kernel_groups(std::span<const Group> groups);
+
+}  // namespace octet::nn::fast

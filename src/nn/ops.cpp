@@ -1,0 +1,126 @@
+#include "nn/ops.hpp"
+
+#include "base/error.hpp"
+#include "nn/fast.hpp"
+
+#include <cmath>
+
+namespace octet::nn {
+
+Tensor rms_norm(const Tensor& x, const Tensor& g, double eps) {
+  return x * at::rsqrt(x.pow(2).mean(-1, true) + eps) * g;
+}
+
+Tensor linear(const Tensor& x, const Tensor& w, Precision precision) {
+  OCTET_CHECK(bad_shape, x.dim() == 2 && w.dim() == 2 && x.size(1) == w.size(1),
+              "linear: x is {}x{}, w is {}x{}, expected equal second sizes", x.size(0), x.dim() > 1 ? x.size(1) : 0,
+              w.size(0), w.dim() > 1 ? w.size(1) : 0);
+  return precision == Precision::bf16 ? fast::linear(x, w) : at::linear(x, w);
+}
+
+namespace {
+
+// cos and sin of position * theta^(-2j/C): [N,1,C/2], computed in double, kept in the dtype of x.
+std::pair<Tensor, Tensor> rope_tables(const Tensor& x, std::span<const int32_t> positions, double theta) {
+  const int64_t half = x.size(2) / 2;
+  const Tensor angle = at::empty({static_cast<int64_t>(positions.size()), 1, half}, at::kDouble);
+  double* a = angle.data_ptr<double>();
+  for (const int32_t position : positions)
+    for (int64_t j = 0; j < half; ++j) *a++ = position * std::pow(theta, -double(j) / double(half));
+  return {angle.cos().to(x.scalar_type()), angle.sin().to(x.scalar_type())};
+}
+
+// softmax(q k^T / sqrt(C)) v of one segment under its mask. q [T,H,C], k and v [T,G,C].
+Tensor segment_attention(const Tensor& q, const Tensor& k, const Tensor& v, bool causal, int64_t window) {
+  const int64_t T = q.size(0), repeat = q.size(1) / k.size(1);
+  const Tensor q_HTC = q.transpose(0, 1), k_HTC = k.transpose(0, 1).repeat_interleave(repeat, 0),
+               v_HTC = v.transpose(0, 1).repeat_interleave(repeat, 0);
+  Tensor scores_HTT = at::matmul(q_HTC, k_HTC.transpose(1, 2)) / std::sqrt(double(q.size(2)));
+  if (causal || window > 0) {
+    const Tensor at_row = at::arange(T);
+    const Tensor distance = at_row.unsqueeze(1) - at_row.unsqueeze(0);  // query - key
+    Tensor hidden = causal ? distance < 0 : at::zeros_like(distance, at::kBool);
+    if (window > 0) hidden = hidden | (distance >= window);
+    scores_HTT = scores_HTT.masked_fill(hidden, -std::numeric_limits<double>::infinity());
+  }
+  return at::matmul(scores_HTT.softmax(-1), v_HTC).transpose(0, 1);  // [T,H,C]
+}
+
+}  // namespace
+
+Tensor rope(const Tensor& x, std::span<const int32_t> positions, const RopeConfig& config) {
+  const int64_t N = x.size(0), H = x.size(1), C = x.size(2);
+  const auto [cos, sin] = rope_tables(x, positions, config.theta);
+  if (config.pairs == RopePairs::interleaved) {
+    const Tensor pairs = x.reshape({N, H, C / 2, 2});
+    const Tensor a = pairs.select(3, 0), b = pairs.select(3, 1);
+    return at::stack({a * cos - b * sin, a * sin + b * cos}, 3).reshape({N, H, C});
+  }
+  const Tensor a = x.narrow(2, 0, C / 2), b = x.narrow(2, C / 2, C / 2);
+  return at::cat({a * cos - b * sin, a * sin + b * cos}, 2);
+}
+
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const MaskPlan& plan,
+                 const AttentionConfig& config) {
+  const Tensor q_NHC = rope(q, plan.positions, config.rope), k_NGC = rope(k, plan.positions, config.rope);
+  std::vector<Tensor> parts;
+  for (size_t s = 0; s + 1 < plan.segments.size(); ++s) {
+    const int64_t begin = plan.segments[s], length = plan.segments[s + 1] - begin;
+    parts.push_back(segment_attention(q_NHC.narrow(0, begin, length), k_NGC.narrow(0, begin, length),
+                                      v.narrow(0, begin, length), plan.causal, config.window));
+  }
+  return at::cat(parts, 0).reshape({q.size(0), -1});
+}
+
+Tensor cross_block(const Tensor& x, const Tensor& y, const CrossWeights& w, std::span<const Group> groups,
+                   const CrossConfig& config, Precision precision) {
+  if (precision == Precision::bf16) return fast::cross_block(x, y, w, groups, config);
+  const int64_t H = config.heads, G = config.kv_heads, C = w.wq->value.size(0) / H;
+  const Tensor y_norm = rms_norm(y, w.norm_kv->value, config.norm_eps);
+  const Tensor q = at::linear(rms_norm(x, w.norm_q->value, config.norm_eps), w.wq->value).view({-1, H, C});
+  const Tensor k = at::linear(y_norm, w.wk->value).view({-1, G, C}),
+               v = at::linear(y_norm, w.wv->value).view({-1, G, C});
+  std::vector<Tensor> parts;
+  int64_t done = 0;
+  const auto fill = [&](int64_t end) {
+    if (end > done) parts.push_back(at::zeros({end - done, H, C}, x.options()));
+  };
+  for (const Group& g : groups) {
+    if (g.q0 == g.q1) continue;
+    fill(g.q0);
+    done = g.q1;
+    if (g.k0 == g.k1)
+      parts.push_back(at::zeros({g.q1 - g.q0, H, C}, x.options()));
+    else {
+      const int64_t repeat = H / G;
+      const Tensor q_HTC = q.narrow(0, g.q0, g.q1 - g.q0).transpose(0, 1);
+      const Tensor k_HSC = k.narrow(0, g.k0, g.k1 - g.k0).transpose(0, 1).repeat_interleave(repeat, 0);
+      const Tensor v_HSC = v.narrow(0, g.k0, g.k1 - g.k0).transpose(0, 1).repeat_interleave(repeat, 0);
+      const Tensor p_HTS = (at::matmul(q_HTC, k_HSC.transpose(1, 2)) / std::sqrt(double(C))).softmax(-1);
+      parts.push_back(at::matmul(p_HTS, v_HSC).transpose(0, 1));
+    }
+  }
+  fill(x.size(0));
+  const Tensor mixed = at::linear(at::cat(parts, 0).reshape({x.size(0), H * C}), w.wo->value);
+  return config.double_residual ? x + x + mixed : x + mixed;
+}
+
+Tensor head_nll(const Tensor& x, const Tensor& g, const Tensor& w, std::span<const int32_t> targets, double eps,
+                Precision precision) {
+  if (precision == Precision::bf16) return fast::head_nll(x, g, w, targets, eps);
+  const int64_t N = x.size(0);
+  OCTET_CHECK(bad_shape, static_cast<int64_t>(targets.size()) == N, "head_nll: {} targets for {} rows", targets.size(),
+              N);
+  const Tensor target = at::empty({N}, at::kLong);
+  for (int64_t i = 0; i < N; ++i) target.data_ptr<int64_t>()[i] = targets[static_cast<size_t>(i)];
+  const Tensor log_p = at::linear(rms_norm(x, g, eps), w).log_softmax(-1);
+  const Tensor picked = log_p.gather(1, target.clamp_min(0).unsqueeze(1)).squeeze(1);
+  return at::where(target >= 0, -picked, at::zeros_like(picked));
+}
+
+Tensor entropy(const Tensor& logits) {
+  const Tensor log_p = logits.to(at::kFloat).log_softmax(-1);
+  return -(log_p.exp() * log_p).sum(-1);
+}
+
+}  // namespace octet::nn
