@@ -1,14 +1,33 @@
 // Small pieces shared by the *_avx512.cpp files, and included by nothing else: everything is inlined by force, so no
 // function compiled for AVX-512 can be picked by the linker for other files.
 #pragma once
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 finds its own _mm512_undefined_... guilty
 #include "kernels/bf16.hpp"
 
 #include <immintrin.h>
+
 #include <cstdint>
 
 #define OCTET_INLINE [[gnu::always_inline, maybe_unused]] static inline
+#define OCTET_INLINE_MEMBER [[gnu::always_inline]] inline
+#define OCTET_LAMBDA __attribute__((always_inline))
 
 namespace octet::kernels {
+
+template <int I>
+struct Index {
+  static constexpr int value = I;
+};
+
+/// f(Index<0>), ..., f(Index<N-1>), unrolled before anything else: arrays of vectors indexed by the constants stay in
+/// registers, which GCC 12 does not manage with an ordinary loop, however small.
+template <int N, int I = 0, class F>
+OCTET_INLINE void unroll(const F& f) {
+  if constexpr (I < N) {
+    f(Index<I>{});
+    unroll<N, I + 1>(f);
+  }
+}
 
 /// The first n lanes (all for n >= 16, none for n <= 0).
 OCTET_INLINE __mmask16 first_lanes(int64_t n) { return n >= 16 ? 0xffff : n <= 0 ? 0 : __mmask16((1u << n) - 1); }

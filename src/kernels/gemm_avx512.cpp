@@ -1,0 +1,294 @@
+#include "kernels/gemm_kernels.hpp"
+#include "kernels/vector_avx512.hpp"
+
+namespace octet::kernels::avx512 {
+
+namespace {
+
+constexpr int64_t kDepthBlock = 1024;       // deeper products run in blocks of this depth ...
+constexpr int64_t kDepthSingle = 2048;      // ... when deeper than this
+constexpr int64_t kBlockBytes = 192 << 10;  // of a: rows that stay in the second-level cache while panels pass
+constexpr int64_t kWgradRows = 512;         // data rows per pass of wgrad: fixed, so that sums are too
+constexpr int64_t kWgradN = 192;            // weight rows that meet one panel of x while it is cached
+
+OCTET_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+OCTET_INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+OCTET_INLINE int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+
+/// How the left operand's depth pairs lie: dword (row i, pair k) is at base + i * row_step + k * pair_step (in bytes).
+/// x [rows][depth] bf16: row_step = 2 * lda, pair_step 4. Packed dy [pair][N]: row_step 4, pair_step = 4 * N.
+template <bool kPacked>
+struct Left {
+  const char* base;
+  int64_t step;  // the one of the two that is not 4
+  OCTET_INLINE_MEMBER __m512bh pair(int i, int64_t k) const {
+    int32_t v;
+    __builtin_memcpy(&v, base + (kPacked ? i * 4 + k * step : i * step + k * 4), 4);
+    return (__m512bh)_mm512_set1_epi32(v);
+  }
+  /// The lower half of the pair alone: the last value of an odd depth.
+  OCTET_INLINE_MEMBER __m512bh half(int i, int64_t k) const {
+    uint16_t v;
+    __builtin_memcpy(&v, base + i * step + k * 4, 2);
+    return (__m512bh)_mm512_set1_epi32(v);
+  }
+  OCTET_INLINE_MEMBER Left below(int64_t i) const { return {base + i * (kPacked ? 4 : step), step}; }
+};
+
+template <int R, int Z>
+struct Tile {
+  __m512 c[R][Z];
+};
+
+/// tile = left * panel over `depth`, all in registers.
+template <int R, int Z, bool kPacked>
+OCTET_INLINE void multiply(Tile<R, Z>& t, Left<kPacked> left, const uint32_t* panel, int64_t depth) {
+  unroll<R>([&](auto i)
+                OCTET_LAMBDA { unroll<Z>([&](auto z) OCTET_LAMBDA { t.c[i.value][z.value] = _mm512_setzero_ps(); }); });
+  const int64_t pairs = depth / 2;
+  for (int64_t k = 0; k < pairs; ++k) {
+    __m512bh b[Z];
+    unroll<Z>([&](auto z)
+                  OCTET_LAMBDA { b[z.value] = (__m512bh)_mm512_loadu_si512(panel + k * kPanel + 16 * z.value); });
+    unroll<R>([&](auto i) OCTET_LAMBDA {
+      const __m512bh a = left.pair(i.value, k);
+      unroll<Z>([&](auto z)
+                    OCTET_LAMBDA { t.c[i.value][z.value] = _mm512_dpbf16_ps(t.c[i.value][z.value], a, b[z.value]); });
+    });
+  }
+  if (!kPacked && depth % 2) {
+    unroll<R>([&](auto i) OCTET_LAMBDA {
+      const __m512bh a = left.half(i.value, pairs);
+      unroll<Z>([&](auto z) OCTET_LAMBDA {
+        const __m512bh b = (__m512bh)_mm512_loadu_si512(panel + pairs * kPanel + 16 * z.value);
+        t.c[i.value][z.value] = _mm512_dpbf16_ps(t.c[i.value][z.value], a, b);
+      });
+    });
+  }
+}
+
+/// Where a tile goes. columns <= 64 exist from c on.
+struct Target {
+  char* c;
+  int64_t row_bytes;
+  int64_t columns;
+};
+
+template <Store kStore, int R, int Z>
+OCTET_INLINE void put(const Tile<R, Z>& t, const Target& out) {
+  const __mmask16 last = first_lanes(out.columns - 16 * (Z - 1));
+  unroll<R>([&](auto i) OCTET_LAMBDA {
+    char* row = out.c + i.value * out.row_bytes;
+    unroll<Z>([&](auto z) OCTET_LAMBDA {
+      const __m512 v = t.c[i.value][z.value];
+      const __mmask16 m = z.value == Z - 1 ? last : 0xffff;
+      if constexpr (kStore == Store::bf16) {
+        store(reinterpret_cast<bf16*>(row) + 16 * z.value, v, m);
+      } else {
+        float* p = reinterpret_cast<float*>(row) + 16 * z.value;
+        store(p, kStore == Store::add_f32 ? _mm512_add_ps(load(p, m), v) : v, m);
+      }
+    });
+  });
+}
+
+template <Store kStore, int R, int Z, bool kPacked>
+[[gnu::noinline]] static void tile(Left<kPacked> left, const uint32_t* panel, int64_t depth, const Target& out) {
+  Tile<R, Z> t;
+  multiply(t, left, panel, depth);
+  put<kStore>(t, out);
+}
+
+/// `rows` rows against the first 16 Z columns of a panel, R rows at a time.
+template <Store kStore, int R, int Z, bool kPacked>
+OCTET_INLINE void strip(Left<kPacked> left, const uint32_t* panel, int64_t depth, const Target& target, int64_t rows) {
+  int64_t i = 0;
+  const auto at = [&]() OCTET_LAMBDA {
+    return Target{target.c + i * target.row_bytes, target.row_bytes, target.columns};
+  };
+  for (; i + R <= rows; i += R) tile<kStore, R, Z>(left.below(i), panel, depth, at());
+  for (; i + 4 <= rows; i += 4) tile<kStore, 4, Z>(left.below(i), panel, depth, at());
+  for (; i + 2 <= rows; i += 2) tile<kStore, 2, Z>(left.below(i), panel, depth, at());
+  for (; i < rows; ++i) tile<kStore, 1, Z>(left.below(i), panel, depth, at());
+}
+
+/// The shapes hold 20 to 24 accumulators where they can: 4 fewer than the 28 that registers would allow beside
+/// operands.
+template <Store kStore, bool kPacked>
+static void panel_product(Left<kPacked> left, const uint32_t* panel, int64_t depth, const Target& out, int64_t rows) {
+  switch ((out.columns + 15) / 16) {
+    case 1:
+      return strip<kStore, 12, 1>(left, panel, depth, out, rows);
+    case 2:
+      return strip<kStore, 12, 2>(left, panel, depth, out, rows);
+    case 3:
+      return strip<kStore, 8, 3>(left, panel, depth, out, rows);
+    default:
+      return strip<kStore, 6, 4>(left, panel, depth, out, rows);
+  }
+}
+
+/// Turns 16 rows of 16 dwords into 16 columns, in place.
+OCTET_INLINE void transpose16(__m512i (&r)[16]) {
+  __m512i t[16];
+  unroll<8>([&](auto h) OCTET_LAMBDA {
+    constexpr int i = 2 * h.value;
+    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  });
+  unroll<4>([&](auto h) OCTET_LAMBDA {
+    constexpr int i = 4 * h.value;
+    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+  });
+  unroll<4>([&](auto h) OCTET_LAMBDA {
+    constexpr int i = h.value;
+    const __m512i a = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88), b = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
+    const __m512i c = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd), d = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
+    t[i] = _mm512_shuffle_i32x4(a, b, 0x88);
+    t[i + 8] = _mm512_shuffle_i32x4(a, b, 0xdd);
+    t[i + 4] = _mm512_shuffle_i32x4(c, d, 0x88);
+    t[i + 12] = _mm512_shuffle_i32x4(c, d, 0xdd);
+  });
+  unroll<16>([&](auto i) OCTET_LAMBDA { r[i.value] = t[i.value]; });
+}
+
+/// Lane i = a_i | b_i << 16 for bf16 a, b given one after the other in v.
+OCTET_INLINE __m512i interleave(__m512i v) {
+  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
+                                         5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  return _mm512_permutexvar_epi16(order, v);
+}
+
+/// Rows m and m + 1 (null: zeros) of a bf16 matrix, columns [0, n), as dwords (row m low); pads to 16 columns.
+OCTET_INLINE void interleave_rows(uint32_t* out, const bf16* a, const bf16* b, int64_t n, int64_t j) {
+  const __mmask16 m = first_lanes(n - j);
+  const __m256i u = _mm256_maskz_loadu_epi16(m, a + j);
+  const __m256i v = b ? _mm256_maskz_loadu_epi16(m, b + j) : _mm256_setzero_si256();
+  _mm512_storeu_si512(out, interleave(_mm512_inserti64x4(_mm512_castsi256_si512(u), v, 1)));
+}
+
+}  // namespace
+
+void pack_forward_panel(uint32_t* panel, const float* const* rows, int64_t K) {
+  for (int64_t j = 0; j < kPanel; j += 16)
+    for (int64_t k = 0; k < K; k += 32) {
+      const __mmask16 low = first_lanes(K - k), high = first_lanes(K - k - 16);
+      __m512i r[16];
+      unroll<16>([&](auto i) OCTET_LAMBDA {
+        const float* w = rows[j + i.value];
+        r[i.value] =
+            w ? (__m512i)_mm512_cvtne2ps_pbh(load(w + k + 16, high), load(w + k, low)) : _mm512_setzero_si512();
+      });
+      transpose16(r);
+      uint32_t* out = panel + k / 2 * kPanel + j;
+      const int64_t pairs = (K - k + 1) / 2;
+      unroll<16>([&](auto i) OCTET_LAMBDA {
+        if (i.value < pairs) _mm512_storeu_si512(out + i.value * kPanel, r[i.value]);
+      });
+    }
+}
+
+void pack_dgrad_pair(uint32_t* out, const float* a, const float* b, int64_t columns) {
+  for (int64_t j = 0; j < kPanel; j += 16) {
+    const __mmask16 m = first_lanes(columns - j);
+    const __m512 u = load(a + j, m), v = b ? load(b + j, m) : _mm512_setzero_ps();
+    _mm512_storeu_si512(out + j, interleave((__m512i)_mm512_cvtne2ps_pbh(v, u)));
+  }
+}
+
+static int64_t rows_per_block(int64_t depth) { return max64(48, kBlockBytes / (2 * depth) / 24 * 24); }
+
+int64_t gemm_work(int64_t columns, int64_t depth) {
+  return depth > kDepthSingle ? rows_per_block(kDepthBlock) * round_up(columns, kPanel) : 0;
+}
+
+/// One block of rows with a depth that needs blocks: sums in f32 in `work`, then stored.
+static void deep_block(Store store_as, const GemmPart& p, int64_t row, int64_t rows) {
+  const int64_t ld = (p.last_panel - p.first_panel) * kPanel, pairs = (p.depth + 1) / 2;
+  for (int64_t d = 0; d < p.depth; d += kDepthBlock) {
+    const int64_t depth = min64(kDepthBlock, p.depth - d);
+    const Left<false> left{reinterpret_cast<const char*>(p.a + row * p.lda + d), 2 * p.lda};
+    for (int64_t q = p.first_panel; q < p.last_panel; ++q) {
+      const Target sum{reinterpret_cast<char*>(p.work + (q - p.first_panel) * kPanel), 4 * ld, kPanel};
+      const uint32_t* panel = p.panels + (q * pairs + d / 2) * kPanel;
+      if (d == 0)
+        panel_product<Store::f32>(left, panel, depth, sum, rows);
+      else
+        panel_product<Store::add_f32>(left, panel, depth, sum, rows);
+    }
+  }
+  const int64_t column = p.first_panel * kPanel, columns = min64(p.columns, p.last_panel * kPanel) - column;
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; j += 16) {
+      const __mmask16 m = first_lanes(columns - j);
+      const __m512 v = load(p.work + i * ld + j, m);
+      const int64_t at = (row + i) * p.ldc + column + j;
+      float* f = static_cast<float*>(p.c) + at;
+      if (store_as == Store::bf16)
+        store(static_cast<bf16*>(p.c) + at, v, m);
+      else
+        store(f, store_as == Store::f32 ? v : _mm512_add_ps(load(f, m), v), m);
+    }
+}
+
+template <Store kStore>
+static void shallow_block(const GemmPart& p, int64_t row, int64_t rows) {
+  constexpr int64_t kSize = kStore == Store::bf16 ? 2 : 4;
+  const Left<false> left{reinterpret_cast<const char*>(p.a + row * p.lda), 2 * p.lda};
+  const int64_t pairs = (p.depth + 1) / 2;
+  for (int64_t q = p.first_panel; q < p.last_panel; ++q) {
+    char* c = static_cast<char*>(p.c) + (row * p.ldc + q * kPanel) * kSize;
+    const Target out{c, p.ldc * kSize, min64(kPanel, p.columns - q * kPanel)};
+    panel_product<kStore>(left, p.panels + q * pairs * kPanel, p.depth, out, rows);
+  }
+}
+
+void gemm_part(Store store_as, const GemmPart& p) {
+  const bool deep = p.depth > kDepthSingle;
+  const int64_t block = rows_per_block(deep ? kDepthBlock : p.depth);
+  for (int64_t row = 0; row < p.rows; row += block) {
+    const int64_t rows = min64(block, p.rows - row);
+    if (deep)
+      deep_block(store_as, p, row, rows);
+    else if (store_as == Store::bf16)
+      shallow_block<Store::bf16>(p, row, rows);
+    else if (store_as == Store::f32)
+      shallow_block<Store::f32>(p, row, rows);
+    else
+      shallow_block<Store::add_f32>(p, row, rows);
+  }
+}
+
+int64_t wgrad_work(int64_t n, int64_t k) { return kWgradRows / 2 * (round_up(n, 16) + round_up(k, kPanel)) + 64; }
+
+void wgrad_part(const WgradPart& p) {
+  const int64_t N = p.n1 - p.n0, K = p.k1 - p.k0, ldn = round_up(N, 16), panels = (K + kPanel - 1) / kPanel;
+  uint32_t *y = p.work, *x = p.work + kWgradRows / 2 * ldn;
+  for (int64_t m0 = 0; m0 < p.M; m0 += kWgradRows) {
+    const int64_t rows = min64(kWgradRows, p.M - m0), pairs = (rows + 1) / 2;
+    for (int64_t i = 0; i < pairs; ++i) {
+      const int64_t m = m0 + 2 * i;
+      const bool both = 2 * i + 1 < rows;
+      const bf16 *y0 = p.dy + m * p.ldy + p.n0, *x0 = p.x + m * p.ldx + p.k0;
+      for (int64_t j = 0; j < ldn; j += 16) interleave_rows(y + i * ldn + j, y0, both ? y0 + p.ldy : nullptr, N, j);
+      for (int64_t j = 0; j < panels * kPanel; j += 16)
+        interleave_rows(x + (j / kPanel * pairs + i) * kPanel + j % kPanel, x0, both ? x0 + p.ldx : nullptr, K, j);
+    }
+    for (int64_t n = 0; n < N; n += kWgradN)
+      for (int64_t q = 0; q < panels; ++q) {
+        const Left<true> left{reinterpret_cast<const char*>(y + n), 4 * ldn};
+        float* dw = p.dw + (p.n0 + n) * p.ldw + p.k0 + q * kPanel;
+        const Target out{reinterpret_cast<char*>(dw), 4 * p.ldw, min64(kPanel, K - q * kPanel)};
+        const uint32_t* panel = x + q * pairs * kPanel;
+        if (m0 == 0 && !p.accumulate)
+          panel_product<Store::f32>(left, panel, 2 * pairs, out, min64(kWgradN, N - n));
+        else
+          panel_product<Store::add_f32>(left, panel, 2 * pairs, out, min64(kWgradN, N - n));
+      }
+  }
+}
+
+}  // namespace octet::kernels::avx512
