@@ -52,6 +52,11 @@ endfunction()
 
 function(octet_pch target)
   if(TARGET octet_pch_owner)
+    get_target_property(type ${target} TYPE)
+    if(type STREQUAL EXECUTABLE)  # -fPIC as the owner has, not -fPIE
+      set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+      target_compile_options(${target} PRIVATE -fPIC)
+    endif()
     target_precompile_headers(${target} REUSE_FROM octet_pch_owner)
   endif()
 endfunction()
