@@ -17,6 +17,7 @@ endif()
 if(OCTET_TESTS)
   enable_testing()
   find_package(GTest REQUIRED)
+  include(cmake/tests.cmake)
 endif()
 
 # Kernel levels have their own flags; such files hold raw loops only, so no inline library code leaks into other files.
@@ -59,20 +60,6 @@ function(octet_pch target)
     endif()
     target_precompile_headers(${target} REUSE_FROM octet_pch_owner)
   endif()
-endfunction()
-
-function(octet_room_test name)
-  file(GLOB_RECURSE tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*_test.cpp)
-  if(NOT OCTET_TESTS OR NOT tests)
-    return()
-  endif()
-  add_executable(test_${name} EXCLUDE_FROM_ALL ${tests} ${CMAKE_SOURCE_DIR}/tests/support/main.cpp)
-  target_link_libraries(test_${name} PRIVATE ${ARGN} octet_test_support GTest::gtest GTest::gmock)
-  target_include_directories(test_${name} PRIVATE ${CMAKE_SOURCE_DIR})
-  target_compile_options(test_${name} PRIVATE -Wno-dangling-else)  # EXPECT_* under a bare if
-  add_dependencies(octet_tests test_${name})
-  add_test(NAME ${name} COMMAND test_${name})
-  set_tests_properties(${name} PROPERTIES ENVIRONMENT "OMP_NUM_THREADS=1" LABELS unit)
 endfunction()
 
 add_custom_target(octet_tests)
