@@ -1,5 +1,7 @@
 #include "nn/fast_tools.hpp"
 
+#include "kernels/norm.hpp"
+
 #include <algorithm>
 #include <cstring>
 
@@ -11,21 +13,23 @@ constexpr int64_t kGrain = 16384;  // elements
 }  // namespace
 
 Tensor checked_rows(const char* op, const char* name, const Tensor& x, int64_t width) {
-  OCTET_CHECK(bad_dtype, x.scalar_type() == at::kFloat, "{}: {} is {}, expected f32 (Precision::bf16)", op, name, c10::toString(x.scalar_type()));
-  OCTET_CHECK(bad_shape, x.dim() == 2 && x.size(1) == width, "{}: {} is [{},{}], expected [N,{}]", op, name, x.dim() > 0 ? x.size(0) : 0,
-              x.dim() > 1 ? x.size(1) : 0, width);
+  OCTET_CHECK(bad_dtype, x.scalar_type() == at::kFloat, "{}: {} is {}, expected f32 (Precision::bf16)", op, name,
+              c10::toString(x.scalar_type()));
+  OCTET_CHECK(bad_shape, x.dim() == 2 && x.size(1) == width, "{}: {} is [{},{}], expected [N,{}]", op, name,
+              x.dim() > 0 ? x.size(0) : 0, x.dim() > 1 ? x.size(1) : 0, width);
   return x.contiguous();
 }
 
 void check_weight(const char* op, const char* name, const Tensor& w, at::IntArrayRef shape) {
-  OCTET_CHECK(bad_dtype, w.scalar_type() == at::kFloat && w.is_contiguous(), "{}: {} is {}, expected contiguous f32 (Precision::bf16)", op, name,
-              c10::toString(w.scalar_type()));
-  OCTET_CHECK(bad_shape, w.sizes() == shape, "{}: {} has {} numbers in {} axes, expected [{}{}]", op, name, w.numel(), w.dim(), shape[0],
-              shape.size() > 1 ? format(",{}", shape[1]) : "");
+  OCTET_CHECK(bad_dtype, w.scalar_type() == at::kFloat && w.is_contiguous(),
+              "{}: {} is {}, expected contiguous f32 (Precision::bf16)", op, name, c10::toString(w.scalar_type()));
+  OCTET_CHECK(bad_shape, w.sizes() == shape, "{}: {} has {} numbers in {} axes, expected [{}{}]", op, name, w.numel(),
+              w.dim(), shape[0], shape.size() > 1 ? format(",{}", shape[1]) : "");
 }
 
 bool records_gradient(at::TensorList inputs) {
-  return at::GradMode::is_enabled() && std::any_of(inputs.begin(), inputs.end(), [](const Tensor& t) { return t.requires_grad(); });
+  return at::GradMode::is_enabled() &&
+         std::any_of(inputs.begin(), inputs.end(), [](const Tensor& t) { return t.requires_grad(); });
 }
 
 Tensor rounded(const Tensor& x) {
@@ -50,7 +54,9 @@ Tensor scaled_copy(const Tensor& x, float factor) {
 Tensor zero_rows(int64_t N, int64_t D) {
   Tensor y = new_f32({N, D});
   float* p = f32(y);
-  threads().split(N * D, kGrain, [&](int64_t begin, int64_t end) { std::memset(p + begin, 0, static_cast<size_t>(end - begin) * sizeof(float)); });
+  threads().split(N * D, kGrain, [&](int64_t begin, int64_t end) {
+    std::memset(p + begin, 0, static_cast<size_t>(end - begin) * sizeof(float));
+  });
   return y;
 }
 
@@ -75,6 +81,27 @@ Tensor scaled_rows_b16(const Tensor& x, const Tensor& factor) {
       for (int64_t d = 0; d < D; ++d) to[r * D + d] = kernels::to_bf16(f[r] * kernels::to_f32(from[r * D + d]));
   });
   return y;
+}
+
+Normed normed(const Tensor& x, const Tensor& g, double eps) {
+  Normed out = {new_b16(x.sizes()), new_f32({x.size(0)})};
+  kernels::rms_norm(b16(out.y), f32(out.rstd), f32(x), f32(g), x.size(0), x.size(1), static_cast<float>(eps),
+                    threads());
+  return out;
+}
+
+Tensor normed_backward(Tensor& dx, const Tensor& dx16, bool want_dg, const Tensor& dy, const Tensor& x,
+                       const Tensor& rstd, const Tensor& g) {
+  const int64_t N = x.size(0), D = x.size(1);
+  Tensor dg;
+  if (want_dg) dg = at::zeros({D}, at::kFloat);
+  float* to_g = want_dg ? f32(dg) : nullptr;
+  bf16* to_16 = dx16.defined() ? b16(dx16) : nullptr;
+  if (dy.scalar_type() == at::kFloat)
+    kernels::rms_norm_backward(f32(dx), to_16, to_g, f32(dy), f32(x), f32(rstd), f32(g), N, D, threads());
+  else
+    kernels::rms_norm_backward(f32(dx), to_16, to_g, b16(dy), f32(x), f32(rstd), f32(g), N, D, threads());
+  return dg;
 }
 
 Linears::Linears(std::initializer_list<Tensor> matrices) {

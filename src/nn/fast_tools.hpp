@@ -1,5 +1,5 @@
-// What the Functions of nn/fast.hpp share: tensors as raw rows, and weights packed for one product. All matrices are dense
-// and row-major; bf16 tensors (at::kBFloat16) are the kernels' bf16. Everything runs on octet::threads().
+// What the Functions of nn/fast.hpp share: tensors as raw rows, and weights packed for one product. All matrices are
+// dense and row-major; bf16 tensors (at::kBFloat16) are the kernels' bf16. Everything runs on octet::threads().
 #pragma once
 #include "base/error.hpp"
 #include "kernels/attention.hpp"
@@ -29,13 +29,23 @@ void check_weight(const char* op, const char* name, const Tensor& w, at::IntArra
 /// Is somebody going to ask for a gradient of a function of these?
 bool records_gradient(at::TensorList inputs);
 
-Tensor rounded(const Tensor& x);                      // bf16 of an f32 tensor
-Tensor scaled_copy(const Tensor& x, float factor);    // factor * x, new
-Tensor zero_rows(int64_t N, int64_t D);               // f32
+Tensor rounded(const Tensor& x);                    // bf16 of an f32 tensor
+Tensor scaled_copy(const Tensor& x, float factor);  // factor * x, new
+Tensor zero_rows(int64_t N, int64_t D);             // f32
 /// x[r,:] *= factor[r], in place.
 void scale_rows(Tensor& x, const Tensor& factor);
 /// bf16 of factor[r] * x[r,:] for bf16 x.
 Tensor scaled_rows_b16(const Tensor& x, const Tensor& factor);
+
+/// RMS norm of f32 rows (kernels/norm.hpp): y bf16 [N,D] and what its backward keeps, f32 [N].
+struct Normed {
+  Tensor y, rstd;
+};
+Normed normed(const Tensor& x, const Tensor& g, double eps);
+/// dx += gradient through that norm of x; dx16, if defined, receives bf16 of it; -> dg [D], or undefined if not wanted.
+/// dy is bf16 or f32.
+Tensor normed_backward(Tensor& dx, const Tensor& dx16, bool want_dg, const Tensor& dy, const Tensor& x,
+                       const Tensor& rstd, const Tensor& g);
 
 /// Weights [n_i,K] f32 that read the same input, one below the other. Packed anew for every product: 1 % of a step.
 class Linears {
@@ -43,11 +53,11 @@ class Linears {
   explicit Linears(std::initializer_list<Tensor> matrices);
   int64_t rows() const { return rows_; }
 
-  Tensor forward(const Tensor& x) const;                  // bf16 [N,K] -> bf16 [N,rows]
-  Tensor forward_f32(const Tensor& x) const;              // bf16 [N,K] -> f32
-  void forward_add(Tensor& y, const Tensor& x) const;     // y f32 += x W^T
-  Tensor input_gradient(const Tensor& dy) const;          // bf16 [N,rows] -> bf16 [N,K]
-  Tensor input_gradient_f32(const Tensor& dy) const;      // the same in f32
+  Tensor forward(const Tensor& x) const;               // bf16 [N,K] -> bf16 [N,rows]
+  Tensor forward_f32(const Tensor& x) const;           // bf16 [N,K] -> f32
+  void forward_add(Tensor& y, const Tensor& x) const;  // y f32 += x W^T
+  Tensor input_gradient(const Tensor& dy) const;       // bf16 [N,rows] -> bf16 [N,K]
+  Tensor input_gradient_f32(const Tensor& dy) const;   // the same in f32
 
   Tensor pack_forward() const;  // panels of kernels/gemm.hpp
   Tensor pack_dgrad() const;
