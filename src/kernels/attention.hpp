@@ -1,5 +1,6 @@
 // Self-attention of training on flat rows cut into segments (documents): rope inside, products of bf16 summed in f32,
-// softmax in f32. Shapes: N rows, H query heads, G key-value heads (G divides H), D elements a head.
+// softmax in f32. rope(q) and rope(k) are rounded to bf16. Shapes: N rows, H query heads, G key-value heads (G divides
+// H), D elements a head.
 //   s[q,k] = rope(q) . rope(k) / sqrt(D)   for the keys k that q may read
 //   o[q]   = sum_k softmax_k(s[q,:])[k] v[k],   lse[q] = log sum_k exp s[q,k]
 // q reads only its own segment; causal: k <= q; window W > 0: |q - k| < W, counted in rows.
