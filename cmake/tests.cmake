@@ -31,6 +31,14 @@ function(octet_room_test name)
   endif()
 endfunction()
 
+# octet_folder_test(NAME LIBRARIES...): tests/NAME/*_test.cpp, for what has no single source file; NAME is the label.
+function(octet_folder_test name)
+  file(GLOB tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${name}/*_test.cpp)
+  if(tests)
+    octet_test_program(${name} ${name} ${tests} LINK ${ARGN})
+  endif()
+endfunction()
+
 # octet_sanitized_cases(ROOM...): the suites of build/asan/test_ROOM as cases asan.ROOM.SUITE.
 function(octet_sanitized_cases)
   foreach(name ${ARGN})
