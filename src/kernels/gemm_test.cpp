@@ -1,6 +1,5 @@
 #include "kernels/gemm.hpp"
 
-#include "kernels/cpu.hpp"
 #include "kernels/test_support.hpp"
 
 #include <numeric>

@@ -1,6 +1,7 @@
 // Shared by the tests of the kernels: aligned random matrices in bf16 and f32, and comparison with twins in double.
 #pragma once
 #include "kernels/bf16.hpp"
+#include "kernels/cpu.hpp"
 #include "tests/support/support.hpp"
 
 #include <cstring>
@@ -50,6 +51,16 @@ void expect_same_for_any_threads(const F& f) {
   for (int n : {2, 3, 7}) {
     Threads threads(n);
     EXPECT_TRUE(same_bits(f(threads), want)) << n << " threads";
+  }
+}
+
+/// Runs f at every level of this machine.
+template <class F>
+void at_every_level(const F& f) {
+  for (Level level : {Level::generic, Level::avx512, Level::bf16}) {
+    SCOPED_TRACE(name(level));
+    LevelLimit limit(level);
+    if (cpu_level() == level) f();
   }
 }
 

@@ -1,7 +1,8 @@
 // Small pieces shared by the *_avx512.cpp files, and included by nothing else: everything is inlined by force, so no
 // function compiled for AVX-512 can be picked by the linker for other files.
 #pragma once
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 finds its own _mm512_undefined_... guilty
+#pragma GCC diagnostic ignored "-Wuninitialized"  // GCC 12 finds its own _mm512_undefined_... guilty
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include "kernels/bf16.hpp"
 
 #include <immintrin.h>
@@ -60,6 +61,22 @@ OCTET_INLINE __m512 exp512(__m512 x) {
   p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.f));
   p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.f));
   return _mm512_scalef_ps(p, n);
+}
+
+/// Sum of term(d, mask) over d = 0, 16, ... below D, lanes of a term beyond the mask being 0: four vectors of partial
+/// sums, in an order fixed by D.
+template <class F>
+OCTET_INLINE float row_sum(int64_t D, const F& term) {
+  __m512 a = _mm512_setzero_ps(), b = a, c = a, e = a;
+  int64_t d = 0;
+  for (; d + 64 <= D; d += 64) {
+    a = _mm512_add_ps(a, term(d, 0xffff));
+    b = _mm512_add_ps(b, term(d + 16, 0xffff));
+    c = _mm512_add_ps(c, term(d + 32, 0xffff));
+    e = _mm512_add_ps(e, term(d + 48, 0xffff));
+  }
+  for (; d < D; d += 16) a = _mm512_add_ps(a, term(d, first_lanes(D - d)));
+  return _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(a, b), _mm512_add_ps(c, e)));
 }
 
 }  // namespace octet::kernels
