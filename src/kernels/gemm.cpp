@@ -4,6 +4,7 @@
 #include "kernels/cpu.hpp"
 #include "kernels/gemm_kernels.hpp"
 #include "kernels/scratch.hpp"
+#include "kernels/weight_rows.hpp"
 
 #include <algorithm>
 
@@ -17,26 +18,6 @@ using avx512::Store;
 constexpr int64_t kRowGrain = 12;  // rows: a multiple of the register block
 
 int64_t ceil_div(int64_t n, int64_t unit) { return (n + unit - 1) / unit; }
-
-/// Row n of the blocks as one matrix; null past the end.
-class Rows {
- public:
-  Rows(std::span<const WeightBlock> blocks, int64_t K) : blocks_(blocks), K_(K) {
-    for (const WeightBlock& b : blocks) count_ += b.rows;
-  }
-  int64_t count() const { return count_; }
-  const float* operator[](int64_t n) const {
-    for (const WeightBlock& b : blocks_) {
-      if (n < b.rows) return b.w + n * K_;
-      n -= b.rows;
-    }
-    return nullptr;
-  }
-
- private:
-  std::span<const WeightBlock> blocks_;
-  int64_t K_, count_ = 0;
-};
 
 void gemm_any(Store store, void* c, int64_t ldc, const bf16* a, int64_t lda, const bf16* panels, int64_t M,
               int64_t columns, int64_t depth, Threads& threads) {
@@ -88,7 +69,7 @@ int64_t panel_size(int64_t columns, int64_t depth) {
 
 void pack_forward(bf16* panels, std::span<const WeightBlock> blocks, int64_t K, Threads& threads) {
   OCTET_ASSERT(has_bf16());
-  const Rows rows(blocks, K);
+  const WeightRows rows(blocks, K);
   const int64_t panel_dwords = ceil_div(K, 2) * kPanel;
   threads.run(ceil_div(rows.count(), kPanel), [&](int64_t p) {
     const float* columns[kPanel];
@@ -99,7 +80,7 @@ void pack_forward(bf16* panels, std::span<const WeightBlock> blocks, int64_t K, 
 
 void pack_dgrad(bf16* panels, std::span<const WeightBlock> blocks, int64_t K, Threads& threads) {
   OCTET_ASSERT(has_bf16());
-  const Rows rows(blocks, K);
+  const WeightRows rows(blocks, K);
   const int64_t pairs = ceil_div(rows.count(), 2), n_panels = ceil_div(K, kPanel);
   threads.run(pairs, [&](int64_t pair) {
     const float *a = rows[2 * pair], *b = rows[2 * pair + 1];

@@ -1,4 +1,4 @@
-// Working memory of kernels: one buffer per thread, kept and grown, so that no step touches fresh memory.
+// Working memory of kernels: one buffer per thread and type, kept and grown, so that no step touches fresh memory.
 #pragma once
 #include <cstdint>
 #include <cstdlib>
@@ -6,8 +6,8 @@
 
 namespace octet::kernels {
 
-/// n values of T, uninitialised, aligned to 64 bytes; null for n = 0. Valid until the next call on this thread: at most
-/// one user at a time, so a kernel asks once and cuts the piece itself.
+/// n values of T, uninitialised, aligned to 64 bytes; null for n = 0. Valid until the next call for T on this thread:
+/// at most one user at a time, so a kernel asks once and cuts the piece itself.
 template <class T>
 T* scratch(int64_t n) {
   struct Buffer {
