@@ -1,6 +1,6 @@
 // Sum of a token's embedding and of one row from each hash table (BLT's n-gram embeddings), f32.
 //   out[i] = scale * (token[id_i] + sum_t table_t[row_{i,t}])
-// Any CPU (AVX-512 where present, same bits); same bits for any thread count.
+// Any CPU; same bits for any thread count.
 #pragma once
 #include "base/threads.hpp"
 
