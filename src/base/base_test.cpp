@@ -92,6 +92,7 @@ TEST(Json, StrictReading) {
   expect_error(Code::bad_file, "nesting deeper", [] { parse_json(std::string(100, '['), "t"); });
   expect_error(Code::bad_file, "at byte", [] { parse_json("{\"a\":}", "t"); });
   expect_error(Code::bad_file, "", [] { parse_json("{} x", "t"); });
+  expect_error(Code::bad_file, "t: NUL at byte 2", [] { parse_json(std::string("{}\0 x", 5), "t"); });
 }
 
 TEST(Hash, KnownValueAndStreaming) {

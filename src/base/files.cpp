@@ -204,11 +204,19 @@ class PosixFiles : public Files {
 
 void Files::write_atomically(const std::string& path, ByteView content) {
   const std::string temporary = path + ".tmp";
-  auto file = create(temporary);
-  file->write(content);
-  file->sync();
-  file->close();
-  rename(temporary, path);
+  try {
+    auto file = create(temporary);
+    file->write(content);
+    file->sync();
+    file->close();
+    rename(temporary, path);
+  } catch (const Error&) {
+    try {
+      remove_all(temporary);  // a full disk needs its space back
+    } catch (const Error&) {
+    }
+    throw;
+  }
   sync_folder(parent_folder(path));
 }
 

@@ -1,6 +1,7 @@
 #include "data/documents.hpp"
 
 #include "base/hash.hpp"
+#include "tests/support/faulty_files.hpp"
 #include "tests/support/pack.hpp"
 #include "tests/support/support.hpp"
 
@@ -159,26 +160,15 @@ TEST_F(Documents, NothingToReadAndLimits) {
 }
 
 // A disk on which a file loses its end, or itself, between the listing and the reading.
-class Shrinking : public Files {
+class Shrinking : public test::FaultyFiles {
  public:
-  Shrinking(std::shared_ptr<Files> real, bool vanish) : real_(std::move(real)), vanish_(vanish) {}
-  FileInfo info(const std::string& p) override { return real_->info(p); }
-  Bytes read(const std::string& p, int64_t o, int64_t n) override {
-    if (vanish_) real_->remove_all(p);
-    Bytes all = real_->read(p, o, n);
+  Shrinking(std::shared_ptr<Files> real, bool vanish) : FaultyFiles(real), real_(real), vanish_(vanish) {}
+  Bytes read(const std::string& path, int64_t offset, int64_t size) override {
+    if (vanish_) real_->remove_all(path);
+    Bytes all = real_->read(path, offset, size);
     all.pop_back();
     return all;
   }
-  std::shared_ptr<const Mapping> map(const std::string& p) override { return real_->map(p); }
-  std::vector<std::string> list(const std::string& p) override { return real_->list(p); }
-  std::unique_ptr<FileWriter> create(const std::string& p, bool a) override { return real_->create(p, a); }
-  void rename(const std::string& f, const std::string& t) override { real_->rename(f, t); }
-  void make_folders(const std::string& p) override { real_->make_folders(p); }
-  void remove_all(const std::string& p) override { real_->remove_all(p); }
-  void sync_folder(const std::string& p) override { real_->sync_folder(p); }
-  void symlink(const std::string& t, const std::string& p) override { real_->symlink(t, p); }
-  void truncate(const std::string& p, int64_t n) override { real_->truncate(p, n); }
-  std::unique_ptr<FileLock> lock(const std::string& p) override { return real_->lock(p); }
 
  private:
   std::shared_ptr<Files> real_;
@@ -192,6 +182,18 @@ TEST_F(Documents, FileThatShrinksOrVanishes) {
   expect_error(Code::bad_file, folder / "f" + ": found 9 bytes, expected 10: the file changed", [&] { read(); });
   context.files = std::make_shared<Shrinking>(real, true);
   expect_error(Code::bad_file, folder / "f" + ": open: No such file", [&] { read(); });
+}
+
+TEST_F(Documents, EveryFailingReadIsAnError) {
+  write("a/1.txt", "one");
+  write("a/2.jsonl.gz", test::gzip("{\"text\":\"two\"}"));
+  const int64_t n_faults =
+      test::for_every_fault({.ops = test::kReads, .error = EIO}, [&](std::shared_ptr<test::FaultyFiles> f) {
+        context.files = f;
+        const bool done = test::survives([&] { EXPECT_EQ(texts_of(read()), (Texts{"one", "two"})); });
+        EXPECT_NE(done, f->fired());
+      });
+  EXPECT_GE(n_faults, 6);
 }
 
 TEST_F(Documents, RecordsRoundTripAndTellChanges) {

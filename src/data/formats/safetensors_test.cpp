@@ -1,6 +1,7 @@
 #include "data/formats/safetensors.hpp"
 
 #include "base/hash.hpp"
+#include "tests/support/faulty_files.hpp"
 #include "tests/support/support.hpp"
 
 #include <cmath>
@@ -210,6 +211,23 @@ TEST(Safetensors, EveryTruncationIsRefused) {
   for (size_t n = 0; n < out.content.size(); ++n)
     expect_error(Code::bad_file, "f: ", [&] { parse_safetensors_header(ByteView(out.content).substr(0, n), "f"); });
   expect_error(Code::bad_file, "f: ", [&] { parse_safetensors_header(out.content + "x", "f"); });
+}
+
+TEST(Safetensors, AFileThatWasCutShortIsNeverTakenForWhole) {
+  const Bytes large(3'000'000, 'q');  // several writes
+  const auto sources = [&] {
+    return std::vector<TensorSource>{tensor_view("a", DType::u8, {std::ssize(large)}, large),
+                                     tensor_view("b", DType::f32, {2}, "12345678")};
+  };
+  for (const auto mode : {test::FaultMode::once, test::FaultMode::kill})
+    test::for_every_fault(
+        {.ops = test::kCreate | test::kWrite, .mode = mode}, [&](std::shared_ptr<test::FaultyFiles> files) {
+          test::ScratchFolder folder;
+          const bool written = test::survives([&] { write_safetensors(*files->create(folder / "f"), sources()); });
+          EXPECT_NE(written, files->fired());
+          const auto real = make_posix_files();
+          EXPECT_EQ(test::survives([&] { open_safetensors(*real, folder / "f"); }), written);
+        });
 }
 
 TEST(Safetensors, WriterRefuses) {

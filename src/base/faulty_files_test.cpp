@@ -1,0 +1,73 @@
+#include "tests/support/faulty_files.hpp"
+
+#include "tests/support/support.hpp"
+
+namespace octet {
+namespace {
+using test::Fault, test::FaultMode, test::FaultyFiles;
+
+TEST(FaultyFiles, CountsAndFailsTheChosenOperation) {
+  test::ScratchFolder folder;
+  FaultyFiles files(make_posix_files(), {.at = 1, .ops = test::kWrite});
+  auto f = files.create(folder / "f");
+  f->write("0123");
+  test::expect_error(Code::resource, folder / "f" + ": write: No space left on device", [&] { f->write("4567"); });
+  f->write("89");  // mode once: works again
+  f->close();
+  EXPECT_EQ(files.operations(), 3);
+  EXPECT_EQ(files.read(folder / "f"), "01234589");  // half of the failed write is there
+}
+
+TEST(FaultyFiles, AfterAKillEverythingFails) {
+  test::ScratchFolder folder;
+  const auto real = std::shared_ptr<Files>(make_posix_files());
+  FaultyFiles files(real, {.at = 0, .ops = test::kSync, .mode = FaultMode::kill, .error = EIO});
+  auto f = files.create(folder / "f");
+  f->write("0123");
+  EXPECT_FALSE(test::survives([&] { f->sync(); }));
+  EXPECT_FALSE(test::survives([&] { f->write("4"); }));
+  EXPECT_FALSE(test::survives([&] { f->close(); }));
+  EXPECT_FALSE(test::survives([&] { files.read(folder / "f"); }));
+  EXPECT_FALSE(test::survives([&] { files.remove_all(folder / "f"); }));
+  EXPECT_EQ(real->read(folder / "f"), "0123");
+}
+
+TEST(FaultyFiles, PowerLossTakesWhatWasNotSynced) {
+  test::ScratchFolder folder;
+  const auto real = std::shared_ptr<Files>(make_posix_files());
+  real->write_atomically(folder / "log", "old");
+  FaultyFiles files(real, {.at = 0, .ops = test::kMakeFolders, .mode = FaultMode::power_loss});
+  auto log = files.create(folder / "log", true);
+  log->write(" and lost");
+  auto synced = files.create(folder / "a");
+  synced->write("kept");
+  synced->sync();
+  synced->write(" and lost");
+  files.rename(folder / "a", folder / "b");
+  EXPECT_FALSE(test::survives([&] { files.make_folders(folder / "x"); }));
+  EXPECT_EQ(real->read(folder / "log"), "old");
+  EXPECT_EQ(real->read(folder / "b"), "kept");
+  EXPECT_FALSE(real->exists(folder / "x"));
+}
+
+TEST(Files, AtomicWriteKeepsTheOldContentWhereverItFails) {
+  for (const FaultMode mode : {FaultMode::once, FaultMode::kill, FaultMode::power_loss}) {
+    const int64_t n_faults = test::for_every_fault({.mode = mode}, [&](std::shared_ptr<FaultyFiles> faulty) {
+      test::ScratchFolder folder;
+      const auto real = std::shared_ptr<Files>(make_posix_files());
+      real->write_atomically(folder / "f", "old content");
+      const bool done = test::survives([&] { faulty->write_atomically(folder / "f", "new"); });
+      const Bytes content = real->read(folder / "f");
+      EXPECT_TRUE(done ? content == "new" : content == "old content" || content == "new") << content;
+      EXPECT_NE(done, faulty->fired());
+      if (mode == FaultMode::once)
+        EXPECT_EQ(real->list(folder.path()), std::vector<std::string>{"f"});  // nothing left over
+      real->write_atomically(folder / "f", "next");                           // and the next write works
+      EXPECT_EQ(real->read(folder / "f"), "next");
+    });
+    EXPECT_GE(n_faults, 6);  // create write sync close rename sync_folder
+  }
+}
+
+}  // namespace
+}  // namespace octet
