@@ -55,10 +55,14 @@ Batch example_mean(Batch b) {  // weight 1 / length of the row
   return b;
 }
 
-class RandomSource : public Source {
+/// Rows that count upwards from a random id: a rule that a table of pairs can learn.
+class CountingSource : public Source {
  public:
   std::vector<Batch> step(int64_t n) override {
-    return {example_mean(rows_of(random_rows(100 + static_cast<uint64_t>(n), {9, 4}), -1))};
+    auto rows = random_rows(100 + static_cast<uint64_t>(n), {9, 4});
+    for (auto& row : rows)
+      for (size_t i = 1; i < row.size(); ++i) row[i] = (row[i - 1] + 1) % static_cast<int32_t>(kVocab);
+    return {example_mean(rows_of(rows, -1))};
   }
   std::string cursor() const override { return ""; }
   void load_cursor(const std::string&) override {}
@@ -173,7 +177,7 @@ TEST(AccumulateGradients, RanksAddUpToOneProcess) {
 TEST(Fit, LearnsASetThatNoModelOwns) {
   Parameters set;
   Bigram objective(set);
-  RandomSource source;
+  CountingSource source;
   Context context = test::test_context();
   std::vector<double> losses;
   FitOptions o = options(60);
@@ -183,11 +187,11 @@ TEST(Fit, LearnsASetThatNoModelOwns) {
   EXPECT_EQ(summary.steps, 60);
   ASSERT_EQ(losses.size(), 60u);
   EXPECT_EQ(summary.last_loss, losses.back());
-  EXPECT_LT(losses.back(), losses.front());
+  EXPECT_LT(losses.back(), 0.8 * losses.front());
 }
 
 TEST(Fit, GoesOnBitForBit) {
-  RandomSource source;
+  CountingSource source;
   Context context = test::test_context();
   const auto train = [&](Parameters& set, Bigram& objective, std::shared_ptr<AdamW> optimiser, int64_t from,
                          int64_t until) {
@@ -214,7 +218,7 @@ TEST(Fit, LossThatIsNotANumberEndsBeforeTheUpdate) {
   Parameters set;
   Bigram objective(set);
   objective.poisoned_call = 4;
-  RandomSource source;
+  CountingSource source;
   Context context = test::test_context();
   Tensor last_good;
   FitOptions o = options(10);
@@ -229,7 +233,7 @@ TEST(Fit, LossThatIsNotANumberEndsBeforeTheUpdate) {
 TEST(Fit, StopsAfterTheStepUnderWay) {
   Parameters set;
   Bigram objective(set);
-  RandomSource source;
+  CountingSource source;
   Context context = test::test_context();
   context.stop_requested = [&] { return objective.calls >= 3 ? 1 : 0; };
   const RunSummary summary = fit(context, set, source, objective, options(10));
