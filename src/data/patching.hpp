@@ -56,7 +56,7 @@ struct PatcherConfig {
                OCTET_FIELD(entropy_reset, choice, "newline: the entropy's context starts anew on every line"),
                OCTET_FIELD(entropy_compute, choice, "bf16_compat: entropies and thresholds are rounded to bf16"),
                OCTET_FIELD(order, range(1, 3), "table: bytes of context"),
-               OCTET_FIELD(min_count, range(1, 1000000), "table: contexts of full order seen less often are dropped"))
+               OCTET_FIELD(min_count, range(1, 1000000), "table: three bytes seen less often count as two"))
 
   /// Whether the rule looks at nothing behind the unit it follows. Other patchers cannot generate.
   bool causal() const { return kind != PatcherKind::entropy_topk; }
