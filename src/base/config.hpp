@@ -78,10 +78,10 @@ constexpr Rule at_least(double lo) { return {.lo = lo}; }
 constexpr Rule above(double lo) { return {.lo = lo, .lo_open = true}; }
 }  // namespace rules
 
-#define OCTET_FIELDS(Type, ...)            \
-  template <class Sink>                    \
-  static void visit(Type& self, Sink& f) { \
-    __VA_ARGS__;                           \
+#define OCTET_FIELDS(Type, ...)                                              \
+  template <class Sink>                                                      \
+  static void visit([[maybe_unused]] Type& self, [[maybe_unused]] Sink& f) { \
+    __VA_ARGS__;                                                             \
   }
 #define OCTET_FIELD(member, rule, doc) f(#member, self.member, ::octet::rules::rule, doc)
 /// Splices the fields of a struct member into the table of its owner.

@@ -1,0 +1,12 @@
+# Writes OUT: the table of src/app/presets.hpp from FOLDER/*.toml. Run as a script at build time.
+file(GLOB files ${FOLDER}/*.toml)
+list(SORT files)
+set(text "#include \"app/presets.hpp\"\n\nnamespace octet::app {\n\nconst std::vector<Preset>& presets() {\n")
+string(APPEND text "  static const std::vector<Preset> table = {\n")
+foreach(f ${files})
+  get_filename_component(name ${f} NAME_WE)
+  file(READ ${f} toml)
+  string(APPEND text "      {\"${name}\", R\"toml~(${toml})toml~\"},\n")
+endforeach()
+string(APPEND text "  };\n  return table;\n}\n\n}  // namespace octet::app\n")
+file(WRITE ${OUT} "${text}")

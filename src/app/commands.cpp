@@ -1,0 +1,49 @@
+#include "app/commands.hpp"
+
+#include "app/cmd_docs.hpp"
+#include "app/cmd_doctor.hpp"
+#include "app/cmd_inspect.hpp"
+#include "app/jobs.hpp"
+
+#include <algorithm>
+
+namespace octet::app {
+
+namespace {
+
+template <class C>
+Command own(std::string id, std::string help, int (*run)(Context&, const C&)) {
+  return {std::move(id), std::move(help), hold_config<C>, [run](Context& context, const ConfigHolder& config) {
+            return run(context, *static_cast<const C*>(config.table.self));
+          }};
+}
+
+#define OCTET_LAUNCHER_ROW(command, ns, help) {#command, help, hold_config<::octet::ns::Config>, nullptr},
+
+std::vector<Command> make_commands() {
+  std::vector<Command> table = {OCTET_JOBS(OCTET_LAUNCHER_ROW)};
+  table.push_back(own("inspect", "what a model, checkpoint or tensor file holds", cmd_inspect));
+  table.push_back(own("doctor", "this machine, libtorch, and what is missing", cmd_doctor));
+  table.push_back(own("docs_reference", "all commands and keys as Markdown", cmd_docs_reference));
+  return table;
+}
+
+}  // namespace
+
+std::string Command::name() const {
+  std::string out = id;
+  std::replace(out.begin(), out.end(), '_', ' ');
+  return out;
+}
+
+const std::vector<Command>& commands() {
+  static const std::vector<Command> table = make_commands();
+  return table;
+}
+
+const Command* find_command(const std::vector<Command>& table, const std::string& id) {
+  const auto at = std::find_if(table.begin(), table.end(), [&](const Command& c) { return c.id == id; });
+  return at == table.end() ? nullptr : &*at;
+}
+
+}  // namespace octet::app

@@ -1,0 +1,112 @@
+// The engine's side of the door: a Context made of the launcher's callbacks, one job, errors to codes.
+#include "app/engine.hpp"
+
+#include "app/jobs.hpp"
+#include "nn/runtime.hpp"
+#include "nn/tensor.hpp"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <new>
+
+namespace octet {
+
+namespace {
+
+struct EngineJob {
+  std::string_view command;
+  std::string (*run)(Context&, std::string_view toml);
+};
+
+#define OCTET_ENGINE_ROW(command, ns, help)                                    \
+  {#command, [](Context& context, std::string_view toml) {                     \
+     return to_json(ns::run(context, parse_toml<ns::Config>(toml, "config"))); \
+   }},
+
+const std::vector<EngineJob>& engine_jobs() {
+  static const std::vector<EngineJob> jobs = {OCTET_JOBS(OCTET_ENGINE_ROW)};
+  return jobs;
+}
+
+void send_progress(const OctetCallbacks& callbacks, const Progress& p) {
+  std::vector<const char*> names, texts;
+  for (const auto& [name, text] : p.fields) {
+    names.push_back(name.c_str());
+    texts.push_back(text.c_str());
+  }
+  const OctetProgress flat{p.what.c_str(), p.done, p.total, names.data(), texts.data(), names.size(), p.last};
+  callbacks.progress(callbacks.self, &flat);
+}
+
+Context context_of(const OctetCallbacks& callbacks) {
+  const OctetCallbacks* c = &callbacks;
+  Context context = make_context(c->threads);
+  context.out = [c](ByteView bytes) { c->out(c->self, bytes.data(), bytes.size()); };
+  context.note = [c](std::string_view text) { c->note(c->self, text.data(), text.size()); };
+  context.warn = [c](std::string_view text) { c->warn(c->self, text.data(), text.size()); };
+  context.progress = [c](const Progress& p) { send_progress(*c, p); };
+  context.stop_requested = [c] { return c->stop_requested(c->self); };
+  context.json = c->json != 0;
+  context.tty = c->tty != 0;
+  return context;
+}
+
+// Same inputs, same bits: fixed thread counts and no operator whose result depends on timing.
+void prepare_libtorch(int threads) {
+  at::set_num_threads(threads);
+  static const bool once = [] {
+    at::set_num_interop_threads(1);
+    at::globalContext().setDeterministicAlgorithms(true, false);
+    at::globalContext().setDeterministicFillUninitializedMemory(false);
+    return true;
+  }();
+  (void)once;
+}
+
+void run_job(const char* command, const char* toml, const OctetCallbacks& callbacks) {
+  for (const EngineJob& job : engine_jobs()) {
+    if (job.command != command) continue;
+    Context context = context_of(callbacks);
+    prepare_libtorch(callbacks.threads);
+    set_threads(context.threads);
+    const std::string report = job.run(context, toml);
+    if (context.json) context.out(report + "\n");
+    return;
+  }
+  fail(Code::internal, "the engine has no job `{}`: it is of another build than the launcher", command);
+}
+
+int report_error(const OctetCallbacks& c, Code code, const std::string& message, const std::string& hint) {
+  c.error(c.self, name(code), message.c_str(), hint.c_str(), exit_code(code));
+  return exit_code(code);
+}
+
+// libtorch's own words without the stack; a failed allocation is a matter of memory, not of programming.
+int report_torch_error(const OctetCallbacks& c, const c10::Error& e) {
+  const std::string text = e.what_without_backtrace();
+  const bool memory = text.find("not enough memory") != std::string::npos;
+  return report_error(c, memory ? Code::resource : Code::internal,
+                      memory ? "out of memory: " + text : "libtorch: " + text,
+                      memory ? "fewer or shorter rows per micro-batch need less" : "");
+}
+
+}  // namespace
+
+}  // namespace octet
+
+extern "C" OCTET_API int octet_engine_run(const char* command, const char* toml, const OctetCallbacks* callbacks) {
+  using namespace octet;
+  if (callbacks->size != sizeof(OctetCallbacks)) return 1;
+  try {
+    run_job(command, toml, *callbacks);
+    return 0;
+  } catch (const Error& e) {
+    return report_error(*callbacks, e.code(), e.message(), e.hint());
+  } catch (const c10::Error& e) {
+    return report_torch_error(*callbacks, e);
+  } catch (const std::bad_alloc&) {
+    return report_error(*callbacks, Code::resource, "out of memory", "");
+  } catch (const std::exception& e) {
+    return report_error(*callbacks, Code::internal, e.what(), "");
+  }
+}

@@ -1,0 +1,4 @@
+// Declarations of all jobs; none shows libtorch.
+#pragma once
+#include "base/config.hpp"
+#include "base/context.hpp"
