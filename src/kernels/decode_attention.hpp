@@ -34,11 +34,6 @@ struct DecodeShape {
 /// position in [first, last] covered by the row's spans (asserted).
 void decode_attention(const DecodeShape& shape, std::span<const DecodeRow> rows, const float* q, int64_t q_stride,
                       float* o, int64_t o_stride, Threads& threads);
-void decode_attention_generic(const DecodeShape& shape, std::span<const DecodeRow> rows, const float* q,
-                              int64_t q_stride, float* o, int64_t o_stride, Threads& threads);
-/// Needs AVX-512 F.
-void decode_attention_avx512(const DecodeShape& shape, std::span<const DecodeRow> rows, const float* q,
-                             int64_t q_stride, float* o, int64_t o_stride, Threads& threads);
 /// Twin in double; tests only.
 void decode_attention_ref(const DecodeShape& shape, std::span<const DecodeRow> rows, const float* q, int64_t q_stride,
                           float* o, int64_t o_stride);

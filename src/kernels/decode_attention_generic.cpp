@@ -1,0 +1,46 @@
+#include "kernels/decode_attention_kernels.hpp"
+
+#include <cmath>
+
+namespace octet::kernels::generic {
+
+namespace {
+
+/// In 16 running sums, so that the compiler may use vectors.
+float dot(const float* a, const float* b, int64_t D) {
+  float sums[16] = {};
+  int64_t d = 0;
+  for (; d + 16 <= D; d += 16) {
+    for (int64_t i = 0; i < 16; ++i) sums[i] += a[d + i] * b[d + i];
+  }
+  for (int64_t i = 0; d < D; ++d, ++i) sums[i] += a[d] * b[d];
+  for (int64_t width = 8; width > 0; width /= 2) {
+    for (int64_t i = 0; i < width; ++i) sums[i] += sums[i + width];
+  }
+  return sums[0];
+}
+
+}  // namespace
+
+void decode_chunk(const DecodeChunk& chunk, const float* q, int64_t heads, int64_t D, DecodePart* parts,
+                  float* scratch) {
+  const float scale = 1 / std::sqrt(static_cast<float>(D));
+  const int64_t base = chunk.first / 16 * 16;
+  for (int64_t h = 0; h < heads; ++h) {
+    DecodePart& part = parts[h];
+    part.maximum = -INFINITY, part.sum = 0;
+    for (int64_t k = chunk.first; k <= chunk.last; ++k) {
+      const float s = scratch[k - base] = scale * dot(q + h * D, chunk.keys[k - base], D);
+      part.maximum = s > part.maximum ? s : part.maximum;
+    }
+    for (int64_t d = 0; d < D; ++d) part.out[d] = 0;
+    for (int64_t k = chunk.first; k <= chunk.last; ++k) {
+      const float weight = std::exp(scratch[k - base] - part.maximum);
+      const float* v = chunk.values[k - base];
+      part.sum += weight;
+      for (int64_t d = 0; d < D; ++d) part.out[d] += weight * v[d];
+    }
+  }
+}
+
+}  // namespace octet::kernels::generic

@@ -1,0 +1,123 @@
+#include "kernels/decode_attention.hpp"
+
+#include "kernels/cpu.hpp"
+#include "tests/support/support.hpp"
+
+namespace octet::kernels {
+namespace {
+
+/// One sequence: keys and values of `positions` rows, a few floats of other data between rows.
+struct Cache {
+  std::vector<float> k, v;
+  int64_t positions, stride;
+
+  Cache(int64_t n, const DecodeShape& shape, Rng& rng) : positions(n), stride(shape.kv_heads * shape.head_dim + 3) {
+    k = test::random_f32(rng, n * stride), v = test::random_f32(rng, n * stride);
+  }
+  KvSpan part(int64_t begin, int64_t end) const {
+    return {k.data() + begin * stride, v.data() + begin * stride, begin, end - begin, stride};
+  }
+};
+
+std::vector<float> compute(const DecodeShape& shape, std::span<const DecodeRow> rows, const std::vector<float>& q,
+                           int n_threads = 1) {
+  Threads threads(n_threads);
+  const int64_t width = shape.heads * shape.head_dim;
+  std::vector<float> o(rows.size() * static_cast<size_t>(width), 99.f);
+  decode_attention(shape, rows, q.data(), width, o.data(), width, threads);
+  return o;
+}
+
+void expect_equals_twin(const DecodeShape& shape, std::span<const DecodeRow> rows, Rng& rng) {
+  const int64_t width = shape.heads * shape.head_dim;
+  const auto q = test::random_f32(rng, std::ssize(rows) * width);
+  std::vector<float> want(q.size());
+  decode_attention_ref(shape, rows, q.data(), width, want.data(), width);
+  const auto got = compute(shape, rows, q);
+  EXPECT_LT(test::nmse(got, want), 1e-12);
+  for (const int n : {2, 3}) EXPECT_EQ(compute(shape, rows, q, n), got) << n << " threads";
+}
+
+class DecodeAttention : public testing::TestWithParam<Level> {
+  const LevelLimit limit_{GetParam()};
+};
+INSTANTIATE_TEST_SUITE_P(Levels, DecodeAttention, testing::Values(Level::generic, Level::avx512),
+                         [](const auto& level) { return std::string(name(level.param)); });
+
+TEST_P(DecodeAttention, EqualsTwinForEveryHeadWidthAndGroup) {
+  for (const int64_t D : {8, 16, 18, 24, 32, 36, 48, 64, 80, 100, 128}) {
+    for (const int64_t per_kv : {1, 2, 3, 4, 5, 8}) {
+      const DecodeShape shape{.heads = 2 * per_kv, .kv_heads = 2, .head_dim = D};
+      Rng rng(static_cast<uint64_t>(100 * D + per_kv));
+      const Cache cache(70, shape, rng);
+      const std::vector<KvSpan> all = {cache.part(0, 70)};
+      const std::vector<DecodeRow> rows = {{all, 0, 69}, {all, 69, 69}, {all, 3, 40}, {all, 0, 0}, {all, 1, 0}};
+      expect_equals_twin(shape, rows, rng);
+    }
+  }
+}
+
+TEST_P(DecodeAttention, EqualsTwinForEveryRange) {
+  const DecodeShape shape{.heads = 3, .kv_heads = 1, .head_dim = 24};
+  Rng rng(1);
+  const Cache cache(900, shape, rng);
+  const std::vector<KvSpan> all = {cache.part(0, 900)};
+  std::vector<DecodeRow> rows;
+  for (const int64_t first : {0, 1, 15, 16, 17, 255, 256, 257, 500}) {
+    for (const int64_t last : {0, 14, 15, 16, 17, 254, 255, 256, 257, 511, 512, 899})
+      rows.push_back({all, first, last});
+  }
+  expect_equals_twin(shape, rows, rng);
+}
+
+/// The rows of a prompt: one sequence, each row up to itself, window 100.
+TEST_P(DecodeAttention, EqualsTwinOnAPrompt) {
+  const DecodeShape shape{.heads = 4, .kv_heads = 2, .head_dim = 32};
+  Rng rng(2);
+  const Cache cache(300, shape, rng);
+  const std::vector<KvSpan> all = {cache.part(0, 300)};
+  std::vector<DecodeRow> rows;
+  for (int64_t t = 0; t < 300; ++t) rows.push_back({all, std::max<int64_t>(0, t - 99), t});
+  expect_equals_twin(shape, rows, rng);
+}
+
+TEST_P(DecodeAttention, SpansAndNeighboursDoNotChangeTheBits) {
+  const DecodeShape shape{.heads = 4, .kv_heads = 2, .head_dim = 36};
+  Rng rng(3);
+  const Cache cache(700, shape, rng), copy = cache, other(50, shape, rng);
+  const std::vector<KvSpan> whole = {cache.part(0, 700)}, few = {other.part(0, 50)};
+  const std::vector<KvSpan> pieces = {cache.part(0, 7), copy.part(7, 8), cache.part(8, 300), copy.part(300, 700)};
+  const std::vector<KvSpan> tail = {cache.part(100, 700)};
+  const auto q = test::random_f32(rng, 4 * 36);
+  const auto alone = compute(shape, std::vector<DecodeRow>{{whole, 128, 690}}, q);
+  EXPECT_EQ(compute(shape, std::vector<DecodeRow>{{pieces, 128, 690}}, q), alone);
+  EXPECT_EQ(compute(shape, std::vector<DecodeRow>{{tail, 128, 690}}, q), alone);
+  std::vector<float> more = test::random_f32(rng, 4 * 36);
+  more.insert(more.end(), q.begin(), q.end());
+  const auto both = compute(shape, std::vector<DecodeRow>{{few, 0, 49}, {pieces, 128, 690}}, more, 2);
+  EXPECT_EQ(std::vector<float>(both.begin() + 4 * 36, both.end()), alone);
+}
+
+TEST_P(DecodeAttention, LargeScoresAndNothingToRead) {
+  const DecodeShape shape{.head_dim = 16};
+  Rng rng(4);
+  Cache cache(600, shape, rng);
+  for (float& x : cache.k) x *= 1000;
+  const std::vector<KvSpan> all = {cache.part(0, 600)};
+  expect_equals_twin(shape, std::vector<DecodeRow>{{all, 0, 599}}, rng);
+  EXPECT_EQ(compute(shape, std::vector<DecodeRow>{{}}, test::random_f32(rng, 16)), std::vector<float>(16));
+}
+
+TEST_P(DecodeAttention, RefusesPositionsThatNoSpanHolds) {
+  const DecodeShape shape{.head_dim = 8};
+  Rng rng(5);
+  const Cache cache(30, shape, rng);
+  const std::vector<KvSpan> holed = {cache.part(0, 10), cache.part(11, 30)}, all = {cache.part(5, 30)};
+  const auto q = test::random_f32(rng, 8);
+  for (const DecodeRow& row : {DecodeRow{holed, 0, 20}, DecodeRow{all, 4, 20}, DecodeRow{all, 5, 30}}) {
+    test::expect_error(Code::internal, "begin", [&] { compute(shape, std::vector<DecodeRow>{row}, q); });
+  }
+}
+
+}  // namespace
+}  // namespace octet::kernels
