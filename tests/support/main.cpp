@@ -1,6 +1,6 @@
 // main() of every room's test program. OCTET_SHARED (or ../shared beside the source tree) names the folder with golden
-// data; tests that need it skip with a printed reason where it is absent. OCTET_REQUIRE_SHARED=1 (CI) makes such a skip a
-// failure; OCTET_SKIPS_FILE=F appends a line for every skip to F.
+// data; tests that need it skip with a printed reason where it is absent. OCTET_REQUIRE_SHARED=1 (CI) makes such a skip
+// a failure; OCTET_SKIPS_FILE=F appends a line for every skip to F.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
