@@ -1,0 +1,175 @@
+#include "data/runs.hpp"
+
+#include "base/hash.hpp"
+#include "base/json.hpp"
+
+#include <algorithm>
+
+namespace octet {
+
+namespace {
+
+constexpr const char* kSummary = "summary.json";
+
+bool digits_only(std::string_view text, size_t longest) {
+  return !text.empty() && text.size() <= longest && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+std::string plain_name(const std::string& name) {
+  std::string out;
+  for (const char c : name) {
+    const bool plain = std::isalnum(byte(c)) || c == '-' || c == '_' || c == '.';
+    if (plain && !(out.empty() && c == '.')) out += c;
+  }
+  return out.substr(0, 40);
+}
+
+template <class T>
+void take(const Json& from, const char* key, T& out) {
+  if (const auto at = from.find(key); at != from.end() && !at->is_null()) out = at->get<T>();
+}
+template <class T>
+void take(const Json& from, const char* key, std::optional<T>& out) {
+  if (const auto at = from.find(key); at != from.end() && !at->is_null()) out = at->get<T>();
+}
+
+bool lock_is_free(Files& files, const std::string& run) {
+  const std::string path = join_path(run, "lock");
+  return !files.exists(path) || files.lock(path) != nullptr;
+}
+
+}  // namespace
+
+std::string RunInfo::id() const {
+  const std::string name = file_name(folder);
+  const auto dash = name.rfind('-');
+  const std::string tail = dash == std::string::npos ? "" : name.substr(dash + 1);
+  return tail.size() == 4 && tail.find_first_not_of("0123456789abcdef") == std::string::npos ? tail : name;
+}
+
+std::string new_run_folder(Files& files, const std::string& root, const std::string& now, const std::string& name,
+                           uint64_t salt) {
+  std::string digits;
+  for (const char c : now)
+    if (c >= '0' && c <= '9') digits += c;
+  const std::string stamp = digits.substr(0, 8) + "-" + (digits.size() >= 12 ? digits.substr(8, 4) : "0000");
+  for (uint64_t i = 0;; ++i) {
+    const std::string key = format("{} {} {} {}", now, name, salt, i);
+    const std::string path = join_path(root, format("{}-{}-{}", stamp, plain_name(name), xxh3_hex(key).substr(0, 4)));
+    if (!files.exists(path)) return path;
+  }
+}
+
+void write_run_status(Files& files, const std::string& run, const RunStatus& status) {
+  files.write_atomically(join_path(run, kSummary), to_json(status) + "\n");
+}
+
+RunStatus read_run_status(Files& files, const std::string& run) {
+  const std::string path = join_path(run, kSummary);
+  const Json j = parse_json(files.read(path), path, {1 << 20, 8});
+  OCTET_CHECK(bad_file, j.is_object(), "{}: expected an object", path);
+  RunStatus s;
+  try {
+    take(j, "state", s.state), take(j, "ended", s.ended), take(j, "command", s.command), take(j, "name", s.name);
+    take(j, "model", s.model), take(j, "started", s.started), take(j, "updated", s.updated);
+    take(j, "step", s.step), take(j, "steps", s.steps), take(j, "parameters", s.parameters), take(j, "units", s.units);
+    take(j, "seconds", s.seconds), take(j, "units_per_second", s.units_per_second);
+    take(j, "train_bpb", s.train_bpb), take(j, "val_bpb", s.val_bpb);
+    take(j, "best_val_bpb", s.best_val_bpb), take(j, "best_step", s.best_step);
+  } catch (const Json::exception& e) {
+    fail(Code::bad_file, "{}: {}", path, e.what());
+  }
+  return s;
+}
+
+RunInfo read_run(Files& files, const std::string& run) {
+  RunInfo info{run, read_run_status(files, run)};
+  if (info.status.state == "running" && lock_is_free(files, run)) info.status.state = "stopped";
+  return info;
+}
+
+bool is_run(Files& files, const std::string& folder) {
+  return files.exists(join_path(folder, kSummary)) || files.info(join_path(folder, "ckpt")).kind == FileKind::folder;
+}
+
+std::vector<RunInfo> list_runs(Files& files, const std::string& root) {
+  struct Row {
+    RunInfo info;
+    int64_t made = 0;
+  };
+  std::vector<Row> rows;
+  if (files.info(root).kind == FileKind::folder)
+    for (const std::string& name : files.list(root)) {
+      const std::string run = join_path(root, name);
+      if (!is_run(files, run)) continue;
+      Row row{{run, {}}, files.info(join_path(run, "config.toml")).modified_ns};
+      try {
+        row.info = read_run(files, run);
+      } catch (const Error& e) {
+        row.info.status.state = "failed";
+        row.info.status.ended = e.message();
+      }
+      rows.push_back(std::move(row));
+    }
+  std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) {
+    return std::tie(a.info.status.started, a.made) < std::tie(b.info.status.started, b.made);
+  });
+  std::vector<RunInfo> out;
+  for (Row& row : rows) out.push_back(std::move(row.info));
+  return out;
+}
+
+std::vector<std::string> run_roots(const Context& context) {
+  std::vector<std::string> roots = {"runs"};
+  if (!context.home.empty()) roots.push_back(join_path(context.home, "runs"));
+  return roots;
+}
+
+std::string find_run(Context& context, const std::string& argument) {
+  Files& files = *context.files;
+  if (argument.empty()) return {};
+  if (files.info(argument).kind == FileKind::folder && is_run(files, argument)) return argument;
+  const bool by_age = argument == "last" || (argument[0] == '@' && digits_only(argument.substr(1), 8));
+  const size_t back = !by_age ? 0 : argument == "last" ? 1 : std::stoul(argument.substr(1));
+  for (const std::string& root : run_roots(context)) {
+    const auto runs = list_runs(files, root);
+    if (by_age) {
+      if (back >= 1 && back <= runs.size()) return runs[runs.size() - back].folder;
+      continue;
+    }
+    for (const RunInfo& run : runs)
+      if (file_name(run.folder) == argument) return run.folder;
+    std::string hit;
+    for (const RunInfo& run : runs) {
+      const std::string name = file_name(run.folder);
+      if (name.find(argument) == std::string::npos) continue;
+      OCTET_CHECK(bad_file, hit.empty(), "`{}` names two runs: {} and {}", argument, hit, run.folder);
+      hit = run.folder;
+    }
+    if (!hit.empty()) return hit;
+  }
+  return {};
+}
+
+std::vector<int64_t> checkpoint_steps(Files& files, const std::string& run) {
+  const std::string folder = join_path(run, "ckpt");
+  std::vector<int64_t> steps;
+  if (files.info(folder).kind != FileKind::folder) return steps;
+  for (const std::string& name : files.list(folder)) {
+    if (!name.starts_with("step-") || !digits_only(std::string_view(name).substr(5), 15)) continue;
+    if (files.exists(join_path(join_path(folder, name), "meta.json"))) steps.push_back(std::stoll(name.substr(5)));
+  }
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
+std::string checkpoint_path(const std::string& run, int64_t step) {
+  return join_path(join_path(run, "ckpt"), format("step-{}", step));
+}
+
+std::string newest_checkpoint(Files& files, const std::string& run) {
+  const auto steps = checkpoint_steps(files, run);
+  return steps.empty() ? std::string() : checkpoint_path(run, steps.back());
+}
+
+}  // namespace octet

@@ -1,0 +1,65 @@
+// Run folders on disk (product.md 2): their names, the summary each keeps, and how an argument names one.
+//   RUN/summary.json      state of the run, replaced as a whole
+//   RUN/lock              held while a process works on the run
+//   RUN/ckpt/step-N/      checkpoints; RUN/ckpt/best links to one of them
+#pragma once
+#include "base/context.hpp"
+#include "base/report.hpp"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace octet {
+
+/// summary.json.
+struct RunStatus {
+  std::string state =
+      "running";      // running | done | stopped | failed; as listed by read_run, not as stored, "running" is true
+  std::string ended;  // why: max_steps, interrupted, nan, an error's message
+  std::string command, name, model;  // "train", "headers", "blt 1.26M"
+  std::string started, updated;      // local time
+  int64_t step = 0, steps = 0, parameters = 0;
+  int64_t units = 0;            // trained on, context included
+  double seconds = 0;           // of training, over all parts of a resumed run
+  double units_per_second = 0;  // of the last steps
+  std::optional<double> train_bpb, val_bpb, best_val_bpb;
+  std::optional<int64_t> best_step;
+  OCTET_REPORT(RunStatus, state, ended, command, name, model, started, updated, step, steps, parameters, units, seconds,
+               units_per_second, train_bpb, val_bpb, best_val_bpb, best_step)
+};
+
+struct RunInfo {
+  std::string folder;
+  RunStatus status;
+  std::string id() const;  // the four hexadecimal digits at the end of the folder's name, else the name
+};
+
+/// `root`/20261123-1342-NAME-7f3a from local time 2026-11-23T13:42:10, a folder that does not exist. NAME keeps
+/// letters, digits, - _ and .; the digits come from `salt`.
+std::string new_run_folder(Files& files, const std::string& root, const std::string& now, const std::string& name,
+                           uint64_t salt);
+
+void write_run_status(Files& files, const std::string& run, const RunStatus& status);
+/// As stored. Throws Error(bad_file) if summary.json is missing or broken.
+RunStatus read_run_status(Files& files, const std::string& run);
+/// As stored, but "running" becomes "stopped" where no process holds the lock.
+RunInfo read_run(Files& files, const std::string& run);
+
+bool is_run(Files& files, const std::string& folder);
+/// Run folders directly below `root`, oldest first (by `started`, then age of the folder's config); none if there is no
+/// such folder. A broken summary gives a status with `ended` = the error, state "failed".
+std::vector<RunInfo> list_runs(Files& files, const std::string& root);
+/// Where runs are looked for: ./runs, then OCTET_HOME/runs.
+std::vector<std::string> run_roots(const Context& context);
+/// A path, `last`, `@2` (second newest), or any unique part of a name; "" if there is none. Throws Error(bad_file) for
+/// a part that two runs share, naming both.
+std::string find_run(Context& context, const std::string& argument);
+
+/// Steps of complete checkpoints, ascending.
+std::vector<int64_t> checkpoint_steps(Files& files, const std::string& run);
+std::string checkpoint_path(const std::string& run, int64_t step);
+/// "" if there is none.
+std::string newest_checkpoint(Files& files, const std::string& run);
+
+}  // namespace octet
