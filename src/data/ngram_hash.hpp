@@ -50,16 +50,16 @@ class NgramHash {
 
  private:
   struct Emit {
-    int64_t n = 0, table = 0;  // of function 0
+    uint32_t n = 0;
+    int64_t table = 0;  // of function 0
   };
   int32_t reduce(uint64_t u) const;
-  template <class Back>
-  void hash_place(const Back& back, int32_t* out, int64_t stride) const;
+  void hash_block(const uint64_t* ids, int64_t count, int32_t* out, int64_t stride) const;
+  void hash_run(std::span<const int32_t> ids, int64_t begin, int64_t end, int32_t* out) const;
   NgramHashConfig config_;
   std::vector<Emit> emits_;  // ascending n
   int64_t longest_ = 0;
-  uint64_t reciprocal_ = 0;  // floor((2^64 - 1) / V)
-  int64_t wrap_ = 0;         // 2^64 mod V
+  int64_t reciprocal_ = 0;  // floor((2^64 - 1) / V), at most 2^63 - 1
 };
 
 }  // namespace octet
