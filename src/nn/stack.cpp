@@ -76,7 +76,7 @@ std::vector<Tensor> tensors_of(const BlockWeights& w) {
 // Runs the block without a graph and again in backward (engineering.md 5.7). The weights are inputs, so that
 // torch::autograd::grad gets their gradients from here as from any other function.
 struct RecomputedBlock : torch::autograd::Function<RecomputedBlock> {
-  static Tensor forward(torch::autograd::AutogradContext* ctx, const Tensor& x, const std::vector<Tensor>&,
+  static Tensor forward(torch::autograd::AutogradContext* ctx, const Tensor& x, at::TensorList,
                         const c10::intrusive_ptr<RecomputeCall>& call) {
     ctx->save_for_backward({x});
     ctx->saved_data["call"] = c10::IValue::make_capsule(call);
@@ -110,7 +110,8 @@ Tensor Stack::block(int64_t l, const Tensor& x, const MaskPlan& plan, const Bloc
   if (!mode.recompute || !at::GradMode::is_enabled()) return block_once(x, w, config_, plan);
   auto call = c10::make_intrusive<RecomputeCall>();
   call->weights = w, call->config = config_, call->plan = plan;
-  return RecomputedBlock::apply(x, tensors_of(w), call);
+  const auto weights = tensors_of(w);
+  return RecomputedBlock::apply(x, at::TensorList(weights), call);  // a vector would not count as variables
 }
 
 Tensor Stack::forward(const Tensor& x, const MaskPlan& plan, const BlockMode& mode) const {
