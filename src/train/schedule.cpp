@@ -11,7 +11,7 @@ double schedule_factor(const ScheduleOptions& o, int64_t step, int64_t steps) {
   if (step < o.warmup) return (at + 1) / warm;
   const double s = steps > o.warmup ? std::min(1.0, (at - warm) / (end - warm)) : 1.0;
   const double r = o.min_ratio;
-  switch (o.kind) {
+  switch (o.schedule) {
     case ScheduleKind::cosine:
       return r + (1 - r) * (1 + std::cos(std::numbers::pi * s)) / 2;
     case ScheduleKind::linear:

@@ -7,12 +7,12 @@ namespace octet {
 enum class ScheduleKind { cosine, linear, constant, inverse_sqrt, wsd };
 OCTET_ENUM(ScheduleKind, cosine, linear, constant, inverse_sqrt, wsd)
 
-struct ScheduleOptions {
-  ScheduleKind kind = ScheduleKind::cosine;
+struct ScheduleOptions {  // part of [train]
+  ScheduleKind schedule = ScheduleKind::cosine;
   int64_t warmup = 50;
   double min_ratio = 0;      // of the peak, at the end
   double decay_share = 0.2;  // wsd: the last share of the steps falls linearly
-  OCTET_FIELDS(ScheduleOptions, OCTET_FIELD(kind, choice, "shape of the learning rate after the warm-up"),
+  OCTET_FIELDS(ScheduleOptions, OCTET_FIELD(schedule, choice, "shape of the learning rate after the warm-up"),
                OCTET_FIELD(warmup, range(0, 1000000000), "steps of linear warm-up"),
                OCTET_FIELD(min_ratio, range(0, 1), "share of the peak that is left at the last step"),
                OCTET_FIELD(decay_share, range(0, 1), "wsd: share of the steps in which the rate falls"))

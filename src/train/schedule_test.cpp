@@ -7,7 +7,7 @@ namespace octet {
 namespace {
 
 TEST(Schedule, CosineCheckValues) {  // blt.md 14.2
-  const ScheduleOptions o{.kind = ScheduleKind::cosine, .warmup = 2000};
+  const ScheduleOptions o{.schedule = ScheduleKind::cosine, .warmup = 2000};
   EXPECT_NEAR(schedule_factor(o, 999, 100000), 0.5, 1e-12);  // the thousandth update
   EXPECT_NEAR(schedule_factor(o, 26500, 100000), 0.85355339, 1e-8);
   EXPECT_NEAR(schedule_factor(o, 51000, 100000), 0.5, 1e-12);
@@ -17,7 +17,7 @@ TEST(Schedule, CosineCheckValues) {  // blt.md 14.2
 TEST(Schedule, EndsAtTheMinimum) {
   for (const auto kind : {ScheduleKind::cosine, ScheduleKind::linear, ScheduleKind::wsd})
     for (const int64_t at : {1000, 1001, 5000})
-      EXPECT_NEAR(schedule_factor({.kind = kind, .warmup = 10, .min_ratio = 0.1}, at, 1000), 0.1, 1e-12);
+      EXPECT_NEAR(schedule_factor({.schedule = kind, .warmup = 10, .min_ratio = 0.1}, at, 1000), 0.1, 1e-12);
 }
 
 TEST(Schedule, FirstUpdateIsNotLost) {
@@ -28,17 +28,17 @@ TEST(Schedule, FirstUpdateIsNotLost) {
 }
 
 TEST(Schedule, OtherShapes) {
-  EXPECT_NEAR(schedule_factor({.kind = ScheduleKind::linear, .warmup = 0, .min_ratio = 0.2}, 50, 100), 0.6, 1e-12);
-  EXPECT_EQ(schedule_factor({.kind = ScheduleKind::constant, .warmup = 3}, 77, 100), 1.0);
-  EXPECT_NEAR(schedule_factor({.kind = ScheduleKind::inverse_sqrt, .warmup = 25}, 99, 1000), 0.5, 1e-12);
-  const ScheduleOptions wsd{.kind = ScheduleKind::wsd, .warmup = 10, .decay_share = 0.2};
+  EXPECT_NEAR(schedule_factor({.schedule = ScheduleKind::linear, .warmup = 0, .min_ratio = 0.2}, 50, 100), 0.6, 1e-12);
+  EXPECT_EQ(schedule_factor({.schedule = ScheduleKind::constant, .warmup = 3}, 77, 100), 1.0);
+  EXPECT_NEAR(schedule_factor({.schedule = ScheduleKind::inverse_sqrt, .warmup = 25}, 99, 1000), 0.5, 1e-12);
+  const ScheduleOptions wsd{.schedule = ScheduleKind::wsd, .warmup = 10, .decay_share = 0.2};
   EXPECT_EQ(schedule_factor(wsd, 79, 100), 1.0);
   EXPECT_NEAR(schedule_factor(wsd, 90, 100), 0.5, 1e-12);
 }
 
 TEST(Schedule, WarmupLongerThanTheRun) {
   EXPECT_EQ(schedule_factor({.warmup = 100}, 9, 10), 0.1);
-  EXPECT_TRUE(std::isfinite(schedule_factor({.kind = ScheduleKind::wsd, .warmup = 10, .decay_share = 0}, 10, 10)));
+  EXPECT_TRUE(std::isfinite(schedule_factor({.schedule = ScheduleKind::wsd, .warmup = 10, .decay_share = 0}, 10, 10)));
 }
 
 }  // namespace

@@ -1,0 +1,114 @@
+#include "train/checkpoint.hpp"
+
+#include "base/json.hpp"
+#include "base/machine.hpp"
+#include "data/checkpoint_folder.hpp"
+
+#include "models/config.hpp"
+#include "models/weights.hpp"
+#include "nn/runtime.hpp"
+
+#include <cstring>
+
+namespace octet {
+
+namespace {
+
+struct ModelFile {  // a config file that holds a model alone
+  ModelConfig model;
+  OCTET_FIELDS(ModelFile, OCTET_FIELD(model, any, "the model"))
+};
+
+Json state_json(const TrainState& s) {
+  Json j = {{"schema", 1},          {"step", s.step}, {"units", s.units},
+            {"seconds", s.seconds}, {"seed", s.seed}, {"cursor", s.cursor}};
+  j["best_val_bpb"] = s.best_val_bpb ? Json(*s.best_val_bpb) : Json();
+  j["best_step"] = s.best_step ? Json(*s.best_step) : Json();
+  return j;
+}
+
+TrainState parse_state(ByteView text, const std::string& path) {
+  const Json j = parse_json(text, path, {1 << 20, 8});
+  TrainState s;
+  try {
+    s.step = j.at("step"), s.units = j.at("units"), s.seconds = j.at("seconds"), s.seed = j.at("seed");
+    s.cursor = j.at("cursor");
+    if (!j.at("best_val_bpb").is_null()) s.best_val_bpb = j.at("best_val_bpb").get<double>();
+    if (!j.at("best_step").is_null()) s.best_step = j.at("best_step").get<int64_t>();
+  } catch (const Json::exception& e) {
+    fail(Code::bad_file, "{}: {}", path, e.what());
+  }
+  OCTET_CHECK(bad_file, s.step >= 0, "{}: step = {}, expected at least 0", path, s.step);
+  return s;
+}
+
+DType file_type(const Tensor& t) {
+  switch (t.scalar_type()) {
+    case at::kFloat:
+      return DType::f32;
+    case at::kDouble:
+      return DType::f64;
+    case at::kLong:
+      return DType::i64;
+    default:
+      fail(Code::internal, "moments of type {} have no file type", c10::toString(t.scalar_type()));
+  }
+}
+
+WrittenFile write_optimiser(FileWriter& out, const AdamW& optimiser) {
+  std::vector<TensorSource> sources;
+  const auto state = optimiser.state();  // keeps the tensors while they are written
+  for (const auto& [name, t] : state)
+    sources.push_back(tensor_view(name, file_type(t), t.sizes().vec(),
+                                  {static_cast<const char*>(t.const_data_ptr()), static_cast<size_t>(t.nbytes())}));
+  return write_safetensors(out, std::move(sources));
+}
+
+std::map<std::string, Tensor> read_optimiser(Files& files, const std::string& path) {
+  const Safetensors file = open_safetensors(files, path);
+  std::map<std::string, Tensor> out;
+  for (const std::string& name : file.names()) {
+    const TensorInfo& info = file.info(name);
+    const bool wide = info.dtype == DType::f64;
+    OCTET_CHECK(bad_file, wide || info.dtype == DType::f32 || info.dtype == DType::i64,
+                "{}: tensor \"{}\" is {}, expected F32, F64 or I64", path, name, octet::name(info.dtype));
+    Tensor t = at::empty(info.shape, wide ? at::kDouble : info.dtype == DType::f32 ? at::kFloat : at::kLong);
+    std::memcpy(t.data_ptr(), file.bytes(name).data(), static_cast<size_t>(info.n_bytes()));
+    out.emplace(name, std::move(t));
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string checkpoint_config(const Model& model) {
+  return to_toml(ModelFile{parse_toml<ModelConfig>(model.config_toml(), "model")});
+}
+
+void save_checkpoint(Context& context, const std::string& folder, const CheckpointContents& contents) {
+  CheckpointWriter writer(*context.files, folder);
+  writer.add("model.safetensors", [&](FileWriter& out) { return write_weights(out, *contents.parameters); });
+  writer.add("config.toml", contents.config_toml);
+  if (contents.optimiser)
+    writer.add("optim.safetensors", [&](FileWriter& out) { return write_optimiser(out, *contents.optimiser); });
+  if (contents.state) writer.add("state.json", dump_json(state_json(*contents.state)) + "\n");
+  writer.commit({{"octet", OCTET_VERSION},
+                 {"libtorch", TORCH_VERSION},
+                 {"cpu", cpu_name()},
+                 {"threads", format("{}", threads().size())},
+                 {"written", context.now()}});
+}
+
+TrainState load_checkpoint(Context& context, const std::string& folder, Parameters& parameters, AdamW& optimiser) {
+  Files& files = *context.files;
+  verify_checkpoint(files, folder);
+  const std::string path = join_path(folder, "state.json");
+  const TrainState state = parse_state(files.read(path), path);
+  const auto moments = read_optimiser(files, join_path(folder, "optim.safetensors"));
+  const Safetensors weights = open_safetensors(files, join_path(folder, "model.safetensors"));
+  read_weights(weights, parameters);
+  optimiser.load_state(moments);
+  return state;
+}
+
+}  // namespace octet
