@@ -9,31 +9,35 @@ constexpr int64_t kDepthBlock = 1024;       // deeper products run in blocks of 
 constexpr int64_t kDepthSingle = 2048;      // ... when deeper than this
 constexpr int64_t kBlockBytes = 192 << 10;  // of a: rows that stay in the second-level cache while panels pass
 constexpr int64_t kWgradRows = 512;         // data rows per pass of wgrad: fixed, so that sums are too
+constexpr int64_t kSliver = 12;             // rows of dy packed together: a multiple of the register block
 constexpr int64_t kWgradN = 192;            // weight rows that meet one panel of x while it is cached
 
 OCTET_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 OCTET_INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 OCTET_INLINE int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-/// How the left operand's depth pairs lie: dword (row i, pair k) is at base + i * row_step + k * pair_step (in bytes).
-/// x [rows][depth] bf16: row_step = 2 * lda, pair_step 4. Packed dy [pair][N]: row_step 4, pair_step = 4 * N.
-template <bool kPacked>
-struct Left {
+/// Rows of the left operand of a product, read as dwords: two bf16 of consecutive depth.
+struct PlainRows {  // as x lies: [rows][depth] bf16
   const char* base;
-  int64_t step;  // the one of the two that is not 4
-  OCTET_INLINE_MEMBER __m512bh pair(int i, int64_t k) const {
-    int32_t v;
-    __builtin_memcpy(&v, base + (kPacked ? i * 4 + k * step : i * step + k * 4), 4);
-    return (__m512bh)_mm512_set1_epi32(v);
-  }
-  /// The lower half of the pair alone: the last value of an odd depth.
-  OCTET_INLINE_MEMBER __m512bh half(int i, int64_t k) const {
-    uint16_t v;
-    __builtin_memcpy(&v, base + i * step + k * 4, 2);
-    return (__m512bh)_mm512_set1_epi32(v);
-  }
-  OCTET_INLINE_MEMBER Left below(int64_t i) const { return {base + i * (kPacked ? 4 : step), step}; }
+  int64_t row_bytes;
+  OCTET_INLINE_MEMBER const char* at(int64_t i, int64_t pair) const { return base + i * row_bytes + pair * 4; }
+  OCTET_INLINE_MEMBER PlainRows below(int64_t i) const { return {at(i, 0), row_bytes}; }
 };
+struct PackedRows {  // wgrad's dy: slivers of 12 rows, [pair][row]; a tile must not lie across two of them
+  const char* base;
+  int64_t sliver_bytes;
+  OCTET_INLINE_MEMBER const char* at(int64_t i, int64_t pair) const { return base + i * 4 + pair * (4 * kSliver); }
+  OCTET_INLINE_MEMBER PackedRows below(int64_t i) const {
+    return {base + i / kSliver * sliver_bytes + i % kSliver * 4, sliver_bytes};
+  }
+};
+
+template <class V>
+OCTET_INLINE __m512bh broadcast(const char* p) {
+  V v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return (__m512bh)_mm512_set1_epi32(v);
+}
 
 template <int R, int Z>
 struct Tile {
@@ -41,8 +45,8 @@ struct Tile {
 };
 
 /// tile = left * panel over `depth`, all in registers.
-template <int R, int Z, bool kPacked>
-OCTET_INLINE void multiply(Tile<R, Z>& t, Left<kPacked> left, const uint32_t* panel, int64_t depth) {
+template <int R, int Z, class Left>
+OCTET_INLINE void multiply(Tile<R, Z>& t, Left left, const uint32_t* panel, int64_t depth) {
   unroll<R>([&](auto i)
                 OCTET_LAMBDA { unroll<Z>([&](auto z) OCTET_LAMBDA { t.c[i.value][z.value] = _mm512_setzero_ps(); }); });
   const int64_t pairs = depth / 2;
@@ -51,14 +55,14 @@ OCTET_INLINE void multiply(Tile<R, Z>& t, Left<kPacked> left, const uint32_t* pa
     unroll<Z>([&](auto z)
                   OCTET_LAMBDA { b[z.value] = (__m512bh)_mm512_loadu_si512(panel + k * kPanel + 16 * z.value); });
     unroll<R>([&](auto i) OCTET_LAMBDA {
-      const __m512bh a = left.pair(i.value, k);
+      const __m512bh a = broadcast<int32_t>(left.at(i.value, k));
       unroll<Z>([&](auto z)
                     OCTET_LAMBDA { t.c[i.value][z.value] = _mm512_dpbf16_ps(t.c[i.value][z.value], a, b[z.value]); });
     });
   }
-  if (!kPacked && depth % 2) {
+  if (depth % 2) {  // the last value of an odd depth stands alone
     unroll<R>([&](auto i) OCTET_LAMBDA {
-      const __m512bh a = left.half(i.value, pairs);
+      const __m512bh a = broadcast<uint16_t>(left.at(i.value, pairs));
       unroll<Z>([&](auto z) OCTET_LAMBDA {
         const __m512bh b = (__m512bh)_mm512_loadu_si512(panel + pairs * kPanel + 16 * z.value);
         t.c[i.value][z.value] = _mm512_dpbf16_ps(t.c[i.value][z.value], a, b);
@@ -92,16 +96,21 @@ OCTET_INLINE void put(const Tile<R, Z>& t, const Target& out) {
   });
 }
 
-template <Store kStore, int R, int Z, bool kPacked>
-[[gnu::noinline]] static void tile(Left<kPacked> left, const uint32_t* panel, int64_t depth, const Target& out) {
+template <Store kStore, int R, int Z, class Left>
+[[gnu::noinline]] static void tile(Left left, const uint32_t* panel, int64_t depth, const Target& out) {
+  if constexpr (kStore == Store::add_f32)  // needed in `depth` cycles
+    unroll<R>([&](auto i) OCTET_LAMBDA {
+      unroll<Z>([&](auto z)
+                    OCTET_LAMBDA { _mm_prefetch(out.c + i.value * out.row_bytes + 64 * z.value, _MM_HINT_T0); });
+    });
   Tile<R, Z> t;
   multiply(t, left, panel, depth);
   put<kStore>(t, out);
 }
 
 /// `rows` rows against the first 16 Z columns of a panel, R rows at a time.
-template <Store kStore, int R, int Z, bool kPacked>
-OCTET_INLINE void strip(Left<kPacked> left, const uint32_t* panel, int64_t depth, const Target& target, int64_t rows) {
+template <Store kStore, int R, int Z, class Left>
+OCTET_INLINE void strip(Left left, const uint32_t* panel, int64_t depth, const Target& target, int64_t rows) {
   int64_t i = 0;
   const auto at = [&]() OCTET_LAMBDA {
     return Target{target.c + i * target.row_bytes, target.row_bytes, target.columns};
@@ -112,17 +121,16 @@ OCTET_INLINE void strip(Left<kPacked> left, const uint32_t* panel, int64_t depth
   for (; i < rows; ++i) tile<kStore, 1, Z>(left.below(i), panel, depth, at());
 }
 
-/// The shapes hold 20 to 24 accumulators where they can: 4 fewer than the 28 that registers would allow beside
-/// operands.
-template <Store kStore, bool kPacked>
-static void panel_product(Left<kPacked> left, const uint32_t* panel, int64_t depth, const Target& out, int64_t rows) {
+/// 18 to 24 accumulators, and R divides the slivers of PackedRows.
+template <Store kStore, class Left>
+static void panel_product(Left left, const uint32_t* panel, int64_t depth, const Target& out, int64_t rows) {
   switch ((out.columns + 15) / 16) {
     case 1:
       return strip<kStore, 12, 1>(left, panel, depth, out, rows);
     case 2:
       return strip<kStore, 12, 2>(left, panel, depth, out, rows);
     case 3:
-      return strip<kStore, 8, 3>(left, panel, depth, out, rows);
+      return strip<kStore, 6, 3>(left, panel, depth, out, rows);
     default:
       return strip<kStore, 6, 4>(left, panel, depth, out, rows);
   }
@@ -162,13 +170,23 @@ OCTET_INLINE __m512i interleave(__m512i v) {
   return _mm512_permutexvar_epi16(order, v);
 }
 
-/// Rows m and m + 1 (null: zeros) of a bf16 matrix, columns [0, n), as dwords (row m low); pads to 16 columns.
-OCTET_INLINE void interleave_rows(uint32_t* out, const bf16* a, const bf16* b, int64_t n, int64_t j) {
-  const __mmask16 m = first_lanes(n - j);
-  const __m256i u = _mm256_maskz_loadu_epi16(m, a + j);
-  const __m256i v = b ? _mm256_maskz_loadu_epi16(m, b + j) : _mm256_setzero_si256();
-  _mm512_storeu_si512(out, interleave(_mm512_inserti64x4(_mm512_castsi256_si512(u), v, 1)));
-}
+/// Columns of two bf16 rows side by side, as far as `columns` goes; zeros elsewhere, and for b null.
+struct RowPair {
+  __m512i a, b;
+  OCTET_INLINE_MEMBER RowPair(const bf16* row_a, const bf16* row_b, int64_t columns) {
+    const __mmask32 m = columns >= 32 ? 0xffffffffu : (1u << columns) - 1;
+    a = _mm512_maskz_loadu_epi16(m, row_a);
+    b = row_b ? _mm512_maskz_loadu_epi16(m, row_b) : _mm512_setzero_si512();
+  }
+  /// 16 columns from kFirst on as dwords, row a low.
+  template <int kFirst>
+  OCTET_INLINE_MEMBER __m512i dwords() const {
+    const __m512i step = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const __m512i first = _mm512_set1_epi32(kFirst | (kFirst + 32) << 16);
+    return _mm512_permutex2var_epi16(a, _mm512_add_epi32(first, _mm512_mullo_epi32(step, _mm512_set1_epi32(0x10001))),
+                                     b);
+  }
+};
 
 }  // namespace
 
@@ -210,7 +228,7 @@ static void deep_block(Store store_as, const GemmPart& p, int64_t row, int64_t r
   const int64_t ld = (p.last_panel - p.first_panel) * kPanel, pairs = (p.depth + 1) / 2;
   for (int64_t d = 0; d < p.depth; d += kDepthBlock) {
     const int64_t depth = min64(kDepthBlock, p.depth - d);
-    const Left<false> left{reinterpret_cast<const char*>(p.a + row * p.lda + d), 2 * p.lda};
+    const PlainRows left{reinterpret_cast<const char*>(p.a + row * p.lda + d), 2 * p.lda};
     for (int64_t q = p.first_panel; q < p.last_panel; ++q) {
       const Target sum{reinterpret_cast<char*>(p.work + (q - p.first_panel) * kPanel), 4 * ld, kPanel};
       const uint32_t* panel = p.panels + (q * pairs + d / 2) * kPanel;
@@ -237,7 +255,7 @@ static void deep_block(Store store_as, const GemmPart& p, int64_t row, int64_t r
 template <Store kStore>
 static void shallow_block(const GemmPart& p, int64_t row, int64_t rows) {
   constexpr int64_t kSize = kStore == Store::bf16 ? 2 : 4;
-  const Left<false> left{reinterpret_cast<const char*>(p.a + row * p.lda), 2 * p.lda};
+  const PlainRows left{reinterpret_cast<const char*>(p.a + row * p.lda), 2 * p.lda};
   const int64_t pairs = (p.depth + 1) / 2;
   for (int64_t q = p.first_panel; q < p.last_panel; ++q) {
     char* c = static_cast<char*>(p.c) + (row * p.ldc + q * kPanel) * kSize;
@@ -262,31 +280,52 @@ void gemm_part(Store store_as, const GemmPart& p) {
   }
 }
 
-int64_t wgrad_work(int64_t n, int64_t k) { return kWgradRows / 2 * (round_up(n, 16) + round_up(k, kPanel)) + 64; }
+/// Dwords from one sliver of `pairs` to the next: a store of 16 rows runs over by 4, into what is written later.
+OCTET_INLINE int64_t sliver_size(int64_t pairs) { return kSliver * pairs + 4; }
+
+int64_t wgrad_work(int64_t n, int64_t k) {
+  const int64_t slivers = round_up(n, 2 * kSliver) / kSliver;
+  return slivers * sliver_size(kWgradRows / 2) + kWgradRows / 2 * round_up(k, kPanel);
+}
+
+/// Data rows [m0, m0 + rows): dy into slivers [n / 12][pair][12], x into panels [k / 64][pair][64].
+static void pack_rows(const WgradPart& p, int64_t m0, int64_t rows, uint32_t* y, uint32_t* x) {
+  const int64_t N = p.n1 - p.n0, K = p.k1 - p.k0, pairs = (rows + 1) / 2;
+  for (int64_t i = 0; i < pairs; ++i) {
+    const bool both = 2 * i + 1 < rows;
+    const bf16* y0 = p.dy + (m0 + 2 * i) * p.ldy + p.n0;
+    const bf16* x0 = p.x + (m0 + 2 * i) * p.ldx + p.k0;
+    for (int64_t n = 0; n < N; n += 2 * kSliver) {
+      const RowPair v(y0 + n, both ? y0 + n + p.ldy : nullptr, N - n);
+      uint32_t* out = y + n / kSliver * sliver_size(pairs) + i * kSliver;
+      _mm512_storeu_si512(out, v.dwords<0>());
+      _mm512_storeu_si512(out + sliver_size(pairs), v.dwords<kSliver>());
+    }
+    for (int64_t k = 0; k < round_up(K, kPanel); k += 32) {
+      const RowPair v(x0 + k, both ? x0 + k + p.ldx : nullptr, max64(0, K - k));
+      uint32_t* out = x + (k / kPanel * pairs + i) * kPanel + k % kPanel;
+      _mm512_storeu_si512(out, v.dwords<0>());
+      _mm512_storeu_si512(out + 16, v.dwords<16>());
+    }
+  }
+}
 
 void wgrad_part(const WgradPart& p) {
-  const int64_t N = p.n1 - p.n0, K = p.k1 - p.k0, ldn = round_up(N, 16), panels = (K + kPanel - 1) / kPanel;
-  uint32_t *y = p.work, *x = p.work + kWgradRows / 2 * ldn;
+  const int64_t N = p.n1 - p.n0, K = p.k1 - p.k0;
+  uint32_t *y = p.work, *x = p.work + round_up(N, 2 * kSliver) / kSliver * sliver_size(kWgradRows / 2);
   for (int64_t m0 = 0; m0 < p.M; m0 += kWgradRows) {
     const int64_t rows = min64(kWgradRows, p.M - m0), pairs = (rows + 1) / 2;
-    for (int64_t i = 0; i < pairs; ++i) {
-      const int64_t m = m0 + 2 * i;
-      const bool both = 2 * i + 1 < rows;
-      const bf16 *y0 = p.dy + m * p.ldy + p.n0, *x0 = p.x + m * p.ldx + p.k0;
-      for (int64_t j = 0; j < ldn; j += 16) interleave_rows(y + i * ldn + j, y0, both ? y0 + p.ldy : nullptr, N, j);
-      for (int64_t j = 0; j < panels * kPanel; j += 16)
-        interleave_rows(x + (j / kPanel * pairs + i) * kPanel + j % kPanel, x0, both ? x0 + p.ldx : nullptr, K, j);
-    }
+    pack_rows(p, m0, rows, y, x);
     for (int64_t n = 0; n < N; n += kWgradN)
-      for (int64_t q = 0; q < panels; ++q) {
-        const Left<true> left{reinterpret_cast<const char*>(y + n), 4 * ldn};
-        float* dw = p.dw + (p.n0 + n) * p.ldw + p.k0 + q * kPanel;
-        const Target out{reinterpret_cast<char*>(dw), 4 * p.ldw, min64(kPanel, K - q * kPanel)};
-        const uint32_t* panel = x + q * pairs * kPanel;
+      for (int64_t k = 0; k < K; k += kPanel) {
+        const PackedRows left{reinterpret_cast<const char*>(y + n / kSliver * sliver_size(pairs)),
+                              4 * sliver_size(pairs)};
+        float* dw = p.dw + (p.n0 + n) * p.ldw + p.k0 + k;
+        const Target out{reinterpret_cast<char*>(dw), 4 * p.ldw, min64(kPanel, K - k)};
         if (m0 == 0 && !p.accumulate)
-          panel_product<Store::f32>(left, panel, 2 * pairs, out, min64(kWgradN, N - n));
+          panel_product<Store::f32>(left, x + k * pairs, 2 * pairs, out, min64(kWgradN, N - n));
         else
-          panel_product<Store::add_f32>(left, panel, 2 * pairs, out, min64(kWgradN, N - n));
+          panel_product<Store::add_f32>(left, x + k * pairs, 2 * pairs, out, min64(kWgradN, N - n));
       }
   }
 }
