@@ -41,7 +41,8 @@ inline int32_t NgramHash::reduce(uint64_t u) const {
   __extension__ using Wide = __int128;
   const auto h = static_cast<int64_t>(u);
   const auto quotient = static_cast<int64_t>((static_cast<Wide>(h) * reciprocal_ - (Wide{1} << 63)) >> 64);
-  const int64_t r = h - quotient * config_.rows;
+  // Unsigned: for h near -2^63 the product may lie below.
+  const auto r = static_cast<int64_t>(u - static_cast<uint64_t>(quotient) * static_cast<uint64_t>(config_.rows));
   return static_cast<int32_t>(r >= config_.rows ? r - config_.rows : r);
 }
 

@@ -71,6 +71,15 @@ TEST(NgramHash, EqualsDefinitionInEveryRow) {
   });
 }
 
+TEST(NgramHash, EqualsDefinitionForExtremeTables) {  // the remainder is made by a multiplication
+  Rng rng(6);
+  const auto ids = random_ids(rng, 20000);
+  for (const int64_t V : {1, 2, 3, 4, 255, 65536, 500002, 1 << 30, INT32_MAX - 1, INT32_MAX}) {
+    const Rows got = one_row({.sizes = {64}, .rows = V}, ids);
+    for (int64_t i = 0; i < 20000; ++i) ASSERT_EQ(got[i], hash_ref(ids, 0, i, 64, 1000000007, V)) << V << " " << i;
+  }
+}
+
 TEST(NgramHash, LargestIdWrapsAround) {
   const std::vector<int32_t> ids(8, 259);
   const Rows got = one_row({}, ids);
