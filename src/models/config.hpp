@@ -1,5 +1,6 @@
 // The table [model] of a config. No libtorch here: the launcher reads configs too.
 #pragma once
+#include "data/ngram_hash.hpp"
 #include "data/patching.hpp"
 #include "nn/stack_config.hpp"
 
@@ -13,17 +14,14 @@ OCTET_ENUM(CrossResidual, double_, single)
 
 /// Hash n-gram embeddings of a BLT's encoder (blt.md 6).
 struct HashConfig {
-  std::vector<int64_t> sizes = {3, 4, 5, 6, 7, 8};
-  int64_t rows = 1024;
-  int64_t functions = 1;
+  NgramHashConfig ngrams = {.rows = 1024};
   bool normalize = false;
-  bool reset_at_eos = false;
-  OCTET_FIELDS(
-      HashConfig, OCTET_FIELD(sizes, range(1, 64), "lengths of the n-grams, one table each; [] = no hash embeddings"),
-      OCTET_FIELD(rows, range(1, 100000000), "rows of each table"),
-      OCTET_FIELD(functions, range(1, 11), "hash functions, a set of tables each"),
-      OCTET_FIELD(normalize, any, "divide the sum of embeddings by the number of its terms (published weights: false)"),
-      OCTET_FIELD(reset_at_eos, any, "n-grams do not reach over an end of document (published weights: false)"))
+  bool row_sparse = false;
+  OCTET_FIELDS(HashConfig, OCTET_FIELDS_OF(ngrams),
+               OCTET_FIELD(normalize, any,
+                           "divide the sum of embeddings by the number of its terms (published weights: false)"),
+               OCTET_FIELD(row_sparse, any,
+                           "gradients and AdamW touch only the rows that were read: pays from about 10,000 rows"))
 };
 
 /// Cross-attention between bytes and patches (blt.md 7, 9).
@@ -45,19 +43,13 @@ struct CrossAttentionConfig {
                OCTET_FIELD(residual, choice, "double: the residual is added twice, as in the published weights"))
 };
 
-/// How bytes are cut into patches, and where the cutter comes from.
+/// How bytes are cut into patches, and with what.
 struct ModelPatcherConfig {
   PatcherConfig rule;
-  std::string from;
-  double target = 4;
-  int64_t order = 3;
   std::optional<nn::StackConfig> stack;
   OCTET_FIELDS(ModelPatcherConfig, OCTET_FIELDS_OF(rule),
-               OCTET_FIELD(from, text, "entropy: the trained byte model (run or checkpoint) to copy in before step 1"),
-               OCTET_FIELD(target, range(1.0, 1000.0),
-                           "wanted mean bytes per patch when the threshold is calibrated before step 1"),
-               OCTET_FIELD(order, range(1, 3), "table: bytes of context"),
-               OCTET_FIELD(stack, any, "entropy: shape of the entropy model (filled in from the model copied in)"))
+               OCTET_FIELD(stack, any,
+                           "entropy kinds: shape of the entropy model (filled in from the model copied in)"))
 };
 
 struct ModelConfig {

@@ -1,0 +1,145 @@
+#include "models/registry.hpp"
+
+#include "base/error.hpp"
+#include "base/json.hpp"
+#include "models/blt/blt.hpp"
+#include "models/blt/hf_map.hpp"
+#include "models/weights.hpp"
+
+#include <algorithm>
+
+namespace octet {
+
+std::unique_ptr<Model> make_model(const ModelConfig& config, uint64_t seed) {
+  if (config.kind == ModelKind::blt) {
+    auto model = std::make_unique<Blt>(config);
+    model->initialise(seed);
+    return model;
+  }
+  auto model = std::make_unique<Transformer>(config);
+  model->initialise(seed);
+  return model;
+}
+
+namespace {
+
+bool is_checkpoint(Files& files, const std::string& folder) {
+  return files.exists(join_path(folder, "config.toml")) && files.exists(join_path(folder, "model.safetensors"));
+}
+bool is_run(Files& files, const std::string& folder) {
+  return files.info(join_path(folder, "ckpt")).kind == FileKind::folder ||
+         files.exists(join_path(folder, "summary.json"));
+}
+
+// The newest complete checkpoint of a run: the largest N of ckpt/step-N.
+std::string newest_checkpoint(Files& files, const std::string& run) {
+  const std::string folder = join_path(run, "ckpt");
+  OCTET_CHECK(bad_file, files.info(folder).kind == FileKind::folder, "{}: no checkpoint was saved in this run", run);
+  int64_t best = -1;
+  for (const std::string& name : files.list(folder)) {
+    if (!name.starts_with("step-") || name.find_first_not_of("0123456789", 5) != std::string::npos || name.size() > 20)
+      continue;
+    if (is_checkpoint(files, join_path(folder, name))) best = std::max<int64_t>(best, std::stoll(name.substr(5)));
+  }
+  OCTET_CHECK(bad_file, best >= 0, "{}: no checkpoint was saved in this run", run);
+  return join_path(folder, format("step-{}", best));
+}
+
+// Run folders below `folder` in order of their names, which begin with date and time: oldest first.
+std::vector<std::string> runs_in(Files& files, const std::string& folder) {
+  std::vector<std::string> out;
+  if (files.info(folder).kind != FileKind::folder) return out;
+  for (const std::string& name : files.list(folder))
+    if (is_run(files, join_path(folder, name))) out.push_back(join_path(folder, name));
+  return out;
+}
+
+// `last`, `@2`, or a unique part of a run's name; "" when none. `part` after a slash: a checkpoint of it.
+std::string find_run(Files& files, const std::string& folder, const std::string& argument) {
+  const size_t slash = argument.find('/');
+  const std::string key = argument.substr(0, slash),
+                    rest = slash == std::string::npos ? "" : argument.substr(slash + 1);
+  const auto runs = runs_in(files, folder);
+  std::string hit;
+  if (key == "last" || (key.size() > 1 && key[0] == '@' &&
+                        key.find_first_not_of("0123456789", 1) == std::string::npos && key.size() < 9)) {
+    const size_t back = key == "last" ? 1 : size_t(std::stoul(key.substr(1)));
+    if (back >= 1 && back <= runs.size()) hit = runs[runs.size() - back];
+  } else {
+    for (const std::string& run : runs) {
+      if (file_name(run).find(key) == std::string::npos) continue;
+      OCTET_CHECK(bad_file, hit.empty() || file_name(run) == key, "`{}` names two runs: {} and {}", argument, hit, run);
+      hit = run;
+    }
+  }
+  if (hit.empty() || rest.empty()) return hit;
+  const std::string checkpoint = join_path(join_path(hit, "ckpt"), rest);
+  return files.exists(checkpoint) ? checkpoint : std::string();
+}
+
+bool is_model_folder(Files& files, const std::string& path) {
+  return is_checkpoint(files, path) || is_run(files, path) || files.exists(join_path(path, "config.json"));
+}
+
+}  // namespace
+
+ModelPlace find_model(Context& context, const std::string& argument) {
+  Files& files = *context.files;
+  OCTET_CHECK(bad_file, !argument.empty(), "no model was named");
+  if (files.info(argument).kind == FileKind::folder) {
+    OCTET_CHECK(bad_file, is_model_folder(files, argument),
+                "{}: holds no model, expected config.toml + model.safetensors, a run, or config.json", argument);
+    return {argument, "path"};
+  }
+  OCTET_CHECK(bad_file, files.info(argument).kind == FileKind::missing,
+              "{}: is a file, expected a folder with config and weights", argument);
+  if (const std::string run = find_run(files, "runs", argument); !run.empty()) return {run, "run"};
+  std::vector<std::string> places = {"models"};
+  if (!context.home.empty())
+    places.push_back(join_path(context.home, "models")), places.push_back(join_path(context.home, "runs"));
+  for (const std::string& place : places) {
+    const std::string path = join_path(place, argument);
+    if (files.info(path).kind == FileKind::folder && is_model_folder(files, path)) return {path, place};
+  }
+  throw Error(Code::bad_file,
+              format("no model `{}`: it is no folder, no run below ./runs, and not in ./models{}", argument,
+                     context.home.empty() ? "" : " or OCTET_HOME"),
+              "`octet runs` lists runs; a run's name, part of it, or `last` names its newest checkpoint");
+}
+
+namespace {
+
+std::unique_ptr<Model> load_native(Context& context, const std::string& folder) {
+  Files& files = *context.files;
+  const std::string path = join_path(folder, "config.toml");
+  const ModelConfig config = parse_toml_table<ModelConfig>(files.read(path), path, "model");
+  const Safetensors weights = open_checkpoint(files, join_path(folder, "model.safetensors"));
+  std::unique_ptr<Model> model;
+  if (config.kind == ModelKind::blt) {
+    auto blt = std::make_unique<Blt>(config);
+    if (config.patcher && config.patcher->rule.kind == PatcherKind::table) blt->read_table(weights);
+    model = std::move(blt);
+  } else {
+    model = std::make_unique<Transformer>(config);
+  }
+  read_weights(weights, model->parameters());
+  return model;
+}
+
+}  // namespace
+
+std::unique_ptr<Model> load_model(Context& context, const std::string& argument, const LoadOptions& options) {
+  OCTET_CHECK(usage, options.hf_compat.empty() || options.hf_compat == "masks" || options.hf_compat == "nowindow",
+              "--hf-compat = {}, expected masks or nowindow", options.hf_compat);
+  Files& files = *context.files;
+  std::string folder = find_model(context, argument).path;
+  if (is_checkpoint(files, folder)) return load_native(context, folder);
+  if (is_run(files, folder)) return load_native(context, newest_checkpoint(files, folder));
+  const std::string config = join_path(folder, "config.json");
+  const Json json = parse_json(files.read(config), config, {16 << 20, 32});
+  const std::string type = json.is_object() ? json.value("model_type", "") : "";
+  OCTET_CHECK(bad_file, type == "blt", "{}: model_type is \"{}\", expected \"blt\"", config, type);
+  return load_hf_blt(context, folder, options);
+}
+
+}  // namespace octet

@@ -1,0 +1,130 @@
+#include "models/transformer/step.hpp"
+
+#include "base/error.hpp"
+
+#include <algorithm>
+
+namespace octet {
+
+TransformerDecoder::TransformerDecoder(const Transformer& model, bool bf16_weights)
+    : version(nn::version_of(const_cast<Transformer&>(model).parameters())),
+      bf16(bf16_weights),
+      embedding(model.embedding()->value.detach().to(at::kFloat).clone()),
+      stack(model.stack(), bf16_weights),
+      head(model.final_norm()->value, model.head()->value, model.config().stack->norm_eps, bf16_weights) {}
+
+void TransformerTrack::truncate(int64_t length) {
+  cache.truncate(length);
+  while (segments.size() > 1 && segments.back() > length) segments.pop_back();
+}
+
+nn::Floats advance(const TransformerDecoder& decoder, std::span<TransformerTrack* const> tracks,
+                   std::span<const int32_t> ids, const std::function<bool(int32_t)>& cuts) {
+  const int64_t D = decoder.embedding.size(1);
+  const auto R = static_cast<int64_t>(ids.size());
+  nn::Floats x(size_t(R * D));
+  std::vector<nn::DecodePlace> places(ids.size());
+  for (size_t r = 0; r < ids.size(); ++r)
+    if (r == 0 || tracks[r] != tracks[r - 1]) tracks[r]->cache.forget();
+  for (size_t r = 0; r < ids.size(); ++r) {
+    TransformerTrack& t = *tracks[r];
+    const int64_t index = t.length();
+    t.cache.append(1);
+    places[r] = {&t.cache, index, static_cast<int32_t>(index), t.segments.back()};
+    if (cuts(ids[r])) t.segments.push_back(index + 1);
+    std::copy_n(decoder.embedding.data_ptr<float>() + ids[r] * D, D, x.data() + int64_t(r) * D);
+  }
+  for (int64_t l = 0; l < decoder.stack.config().layers; ++l) decoder.stack.block(l, x.data(), places);
+  return x;
+}
+
+void check_step(std::span<const int32_t> ids, int64_t vocab, int64_t length, int64_t context) {
+  for (size_t i = 0; i < ids.size(); ++i)
+    OCTET_CHECK(bad_input, ids[i] >= 0 && ids[i] < vocab, "id {} at position {} is outside the vocabulary 0..{}",
+                ids[i], length + int64_t(i), vocab - 1);
+  const int64_t end = length + int64_t(ids.size());
+  OCTET_CHECK(bad_input, context == 0 || end <= context,
+              "the sequence would reach {} units, expected at most {} (the model's context)", end, context);
+}
+
+namespace {
+
+struct TransformerState : State {
+  std::shared_ptr<const TransformerDecoder> decoder;
+  TransformerTrack track;
+  int64_t max_rewind;
+  TransformerState(std::shared_ptr<const TransformerDecoder> d, TransformerTrack t, int64_t rewind_limit)
+      : decoder(std::move(d)), track(std::move(t)), max_rewind(rewind_limit) {}
+  int64_t length() const override { return track.length(); }
+  std::unique_ptr<State> fork() override {
+    return std::make_unique<TransformerState>(decoder, TransformerTrack{track.cache.fork(), track.segments},
+                                              max_rewind);
+  }
+  void rewind(int64_t n) override {
+    OCTET_CHECK(bad_input, n >= 0 && n <= max_rewind && n <= length(),
+                "rewind of {} units, expected at most {} of {} (fork earlier)", n, max_rewind, length());
+    track.truncate(length() - n);
+  }
+};
+
+TransformerState& own(State& state) {
+  auto* s = dynamic_cast<TransformerState*>(&state);
+  OCTET_CHECK(internal, s, "a state of another kind of model");
+  return *s;
+}
+
+constexpr int64_t kPrefillRows = 256;  // rows at a time: bounds the scratch memory of a long prompt
+
+}  // namespace
+
+Transformer::~Transformer() = default;
+
+std::shared_ptr<const TransformerDecoder> Transformer::packed(bool bf16_weights) {
+  if (!decoder_ || decoder_->bf16 != bf16_weights || decoder_->version != nn::version_of(parameters_))
+    decoder_ = std::make_shared<const TransformerDecoder>(*this, bf16_weights);
+  return decoder_;
+}
+
+std::unique_ptr<State> Transformer::start(const StateOptions& options) {
+  auto decoder = packed(options.bf16_weights);
+  nn::KvCache cache = decoder->stack.make_cache(options.max_rewind);
+  return std::make_unique<TransformerState>(std::move(decoder), TransformerTrack{std::move(cache)}, options.max_rewind);
+}
+
+Tensor Transformer::step(State& state, std::span<const int32_t> ids, bool last_only) {
+  TransformerState& s = own(state);
+  check_step(ids, codec_.vocab(), s.length(), config_.context);
+  std::vector<Tensor> parts;
+  const auto cuts = [this](int32_t id) { return config_.eos_cuts && id == ByteCodec::kEos; };
+  const auto n = static_cast<int64_t>(ids.size());
+  for (int64_t at = 0; at < n; at += kPrefillRows) {
+    const int64_t rows = std::min(kPrefillRows, n - at);
+    const std::vector<TransformerTrack*> tracks(size_t(rows), &s.track);
+    const nn::Floats x = advance(*s.decoder, tracks, ids.subspan(size_t(at), size_t(rows)), cuts);
+    const int64_t D = s.decoder->embedding.size(1);
+    if (!last_only)
+      parts.push_back(s.decoder->head.logits(x.data(), rows));
+    else if (at + rows == n)
+      parts.push_back(s.decoder->head.logits(x.data() + (rows - 1) * D, 1));
+  }
+  return parts.empty() ? at::empty({0, codec_.vocab()}, at::kFloat) : at::cat(parts, 0);
+}
+
+Tensor Transformer::step_batch(std::span<State* const> states, std::span<const int32_t> ids) {
+  OCTET_CHECK(bad_input, states.size() == ids.size() && !ids.empty(), "{} states for {} ids", states.size(),
+              ids.size());
+  std::vector<TransformerTrack*> tracks;
+  for (size_t r = 0; r < ids.size(); ++r) {
+    TransformerState& s = own(*states[r]);
+    check_step(ids.subspan(r, 1), codec_.vocab(), s.length(), config_.context);
+    OCTET_CHECK(bad_input, s.decoder == own(*states[0]).decoder,
+                "states of one batch were started with different options or weights");
+    tracks.push_back(&s.track);
+  }
+  const auto& decoder = *own(*states[0]).decoder;
+  const nn::Floats x =
+      advance(decoder, tracks, ids, [this](int32_t id) { return config_.eos_cuts && id == ByteCodec::kEos; });
+  return decoder.head.logits(x.data(), static_cast<int64_t>(ids.size()));
+}
+
+}  // namespace octet

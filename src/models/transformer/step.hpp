@@ -1,0 +1,33 @@
+// Live sequences of a transformer: what step() keeps, shared with the entropy model inside a BLT.
+#pragma once
+#include "models/transformer/transformer.hpp"
+#include "nn/decode.hpp"
+
+namespace octet {
+
+struct TransformerDecoder {
+  TransformerDecoder(const Transformer& model, bool bf16_weights);
+  int64_t version;
+  bool bf16;
+  Tensor embedding;  // [V,D] f32
+  nn::StackDecoder stack;
+  nn::HeadDecoder head;
+};
+
+/// One sequence: its cache and the ends of documents in it.
+struct TransformerTrack {
+  nn::KvCache cache;
+  std::vector<int64_t> segments = {0};  // first index of every segment so far
+  int64_t length() const { return cache.length(); }
+  void truncate(int64_t length);
+};
+
+/// Rows [R,D] of the ids after all blocks, before the head. Row r belongs to tracks[r]; rows of one track stand in
+/// order. An id for which `cuts` holds closes its segment.
+nn::Floats advance(const TransformerDecoder& decoder, std::span<TransformerTrack* const> tracks,
+                   std::span<const int32_t> ids, const std::function<bool(int32_t)>& cuts);
+
+/// Throws Error(bad_input) for ids outside the vocabulary and for a sequence that would pass the model's context.
+void check_step(std::span<const int32_t> ids, int64_t vocab, int64_t length, int64_t context);
+
+}  // namespace octet

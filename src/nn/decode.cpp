@@ -1,0 +1,243 @@
+#include "nn/decode.hpp"
+
+#include "base/error.hpp"
+#include "kernels/gemv.hpp"
+#include "kernels/norm.hpp"
+#include "kernels/swiglu.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace octet::nn {
+
+Floats floats_of(const Tensor& t) {
+  const Tensor f = t.detach().to(at::kFloat).contiguous();
+  return {f.data_ptr<float>(), f.data_ptr<float>() + f.numel()};
+}
+
+int64_t version_of(const Parameters& parameters) {
+  int64_t v = 0;
+  for (const auto& [name, item] : parameters.items())
+    v = v * 31 + item->value._version() + reinterpret_cast<intptr_t>(item->value.data_ptr());
+  return v;
+}
+
+PackedLinear::PackedLinear(std::vector<Tensor> weights, bool bf16) {
+  std::vector<kernels::WeightBlock> blocks;
+  inputs_ = weights.front().size(1);
+  for (Tensor& w : weights) {
+    w = w.detach().to(at::kFloat).contiguous();
+    blocks.push_back({w.data_ptr<float>(), w.size(0)});
+    outputs_ += w.size(0);
+  }
+  if (bf16) {
+    half_.resize(size_t(kernels::gemv_size_bf16(outputs_, inputs_)));
+    kernels::gemv_pack(half_.data(), blocks, inputs_, threads());
+  } else {
+    full_.resize(size_t(kernels::gemv_size_f32(outputs_, inputs_)));
+    kernels::gemv_pack(full_.data(), blocks, inputs_, threads());
+  }
+}
+
+void PackedLinear::apply(float* y, const float* x, int64_t rows) const {
+  if (full_.empty())
+    kernels::gemv(y, outputs_, x, inputs_, half_.data(), rows, outputs_, inputs_, threads());
+  else
+    kernels::gemv(y, outputs_, x, inputs_, full_.data(), rows, outputs_, inputs_, threads());
+}
+
+KvCache::KvCache(int64_t layers, int64_t width, int64_t keep) : layers_(layers), width_(width), keep_(keep) {
+  tail_.k.resize(size_t(layers));
+  tail_.v.resize(size_t(layers));
+}
+
+void KvCache::append(int64_t n) {
+  tail_.rows += n;
+  length_ += n;
+  for (int64_t l = 0; l < layers_; ++l) {
+    tail_.k[size_t(l)].resize(size_t(tail_.rows * width_));
+    tail_.v[size_t(l)].resize(size_t(tail_.rows * width_));
+  }
+}
+
+float* KvCache::row_k(int64_t layer, int64_t position) {
+  OCTET_ASSERT(position >= tail_.begin && position < length_);
+  return tail_.k[size_t(layer)].data() + (position - tail_.begin) * width_;
+}
+float* KvCache::row_v(int64_t layer, int64_t position) {
+  OCTET_ASSERT(position >= tail_.begin && position < length_);
+  return tail_.v[size_t(layer)].data() + (position - tail_.begin) * width_;
+}
+
+std::vector<kernels::KvSpan> KvCache::spans(int64_t layer) const {
+  std::vector<kernels::KvSpan> out;
+  const auto add = [&](const Piece& p, int64_t rows) {
+    if (rows > 0) out.push_back({p.k[size_t(layer)].data(), p.v[size_t(layer)].data(), p.begin, rows, width_});
+  };
+  for (const Held& h : frozen_) add(*h.piece, h.rows);
+  add(tail_, tail_.rows);
+  return out;
+}
+
+void KvCache::truncate(int64_t length) {
+  OCTET_ASSERT(length >= 0 && length <= length_);
+  length_ = length;
+  tail_.rows = std::max<int64_t>(0, length - tail_.begin);
+  while (!frozen_.empty() && frozen_.back().piece->begin >= length) frozen_.pop_back();
+  if (!frozen_.empty()) frozen_.back().rows = std::min(frozen_.back().rows, length - frozen_.back().piece->begin);
+  if (tail_.rows == 0) tail_.begin = length;
+}
+
+KvCache KvCache::fork() {
+  if (tail_.rows > 0) {
+    const int64_t rows = tail_.rows;
+    frozen_.push_back({std::make_shared<const Piece>(std::move(tail_)), rows});
+    tail_ = Piece{length_, 0, std::vector<Floats>(size_t(layers_)), std::vector<Floats>(size_t(layers_))};
+  }
+  return *this;
+}
+
+// The tail is moved only when more than half of it is of no use: O(1) a position.
+void KvCache::forget() {
+  if (keep_ == 0) return;
+  const int64_t oldest = length_ - keep_;
+  std::erase_if(frozen_, [&](const Held& h) { return h.piece->begin + h.rows <= oldest; });
+  const int64_t dead = oldest - tail_.begin;
+  if (dead <= 64 || dead < tail_.rows / 2) return;
+  for (auto* list : {&tail_.k, &tail_.v})
+    for (Floats& f : *list) f.erase(f.begin(), f.begin() + dead * width_);
+  tail_.begin += dead;
+  tail_.rows -= dead;
+}
+
+StackDecoder::StackDecoder(const Stack& stack, bool bf16) : config_(stack.config()) {
+  frequencies_ = kernels::rope_frequencies(config_.head_width(), config_.attention.rope.theta);
+  for (int64_t l = 0; l < config_.layers; ++l) {
+    const BlockWeights& w = stack.weights(l);
+    Layer layer;
+    layer.norm1 = floats_of(w.norm1->value);
+    layer.norm2 = floats_of(w.norm2->value);
+    layer.qkv = PackedLinear({w.wq->value, w.wk->value, w.wv->value}, bf16);
+    layer.o = PackedLinear({w.wo->value}, bf16);
+    layer.gate_up = PackedLinear({w.w1->value, w.w3->value}, bf16);
+    layer.down = PackedLinear({w.w2->value}, bf16);
+    layers_.push_back(std::move(layer));
+  }
+}
+
+KvCache StackDecoder::make_cache(int64_t max_rewind) const {
+  const int64_t W = config_.attention.window;
+  return {config_.layers, config_.kv_heads() * config_.head_width(), W ? W + max_rewind : 0};
+}
+
+// Angles are made for just the positions at hand, in double: a table of all positions would grow with the context.
+void StackDecoder::rotate(float* x, int64_t stride, int64_t heads, std::span<const DecodePlace> rows) const {
+  const int64_t C = config_.head_width(), half = C / 2;
+  const bool interleaved = config_.attention.rope.pairs == RopePairs::interleaved;
+  Floats cosines(static_cast<size_t>(half)), sines(static_cast<size_t>(half));
+  for (size_t r = 0; r < rows.size(); ++r) {
+    for (int64_t j = 0; j < half; ++j) {
+      const double angle = rows[r].position * frequencies_[size_t(j)];
+      cosines[size_t(j)] = static_cast<float>(std::cos(angle));
+      sines[size_t(j)] = static_cast<float>(std::sin(angle));
+    }
+    for (int64_t h = 0; h < heads; ++h) {
+      float* head = x + int64_t(r) * stride + h * C;
+      for (int64_t j = 0; j < half; ++j) {
+        float& a = head[interleaved ? 2 * j : j];
+        float& b = head[interleaved ? 2 * j + 1 : j + half];
+        const float c = cosines[size_t(j)], s = sines[size_t(j)], a0 = a;
+        a = a0 * c - b * s;
+        b = b * c + a0 * s;
+      }
+    }
+  }
+}
+
+void StackDecoder::block(int64_t l, float* x, std::span<const DecodePlace> rows) const {
+  const Layer& w = layers_[size_t(l)];
+  const auto R = static_cast<int64_t>(rows.size());
+  const int64_t D = config_.width, C = config_.head_width(), H = config_.attention.heads, G = config_.kv_heads(),
+                F = config_.hidden_width();
+  const int64_t q_width = H * C, kv_width = G * C, qkv_width = q_width + 2 * kv_width;
+  const auto eps = static_cast<float>(config_.norm_eps);
+  Floats norm(size_t(R * D)), qkv(size_t(R * qkv_width)), mixed(size_t(R * q_width)), delta(size_t(R * D));
+
+  kernels::rms_norm(norm.data(), nullptr, x, w.norm1.data(), R, D, eps, threads());
+  w.qkv.apply(qkv.data(), norm.data(), R);
+  rotate(qkv.data(), qkv_width, H + G, rows);  // queries and keys stand side by side
+  for (int64_t r = 0; r < R; ++r) {
+    const float* k = qkv.data() + r * qkv_width + q_width;
+    std::copy_n(k, kv_width, rows[size_t(r)].cache->row_k(l, rows[size_t(r)].index));
+    std::copy_n(k + kv_width, kv_width, rows[size_t(r)].cache->row_v(l, rows[size_t(r)].index));
+  }
+  std::vector<std::vector<kernels::KvSpan>> spans;
+  std::vector<size_t> of_row(rows.size());
+  for (size_t r = 0; r < rows.size(); ++r) {
+    if (r == 0 || rows[r].cache != rows[r - 1].cache) spans.push_back(rows[r].cache->spans(l));
+    of_row[r] = spans.size() - 1;
+  }
+  std::vector<kernels::DecodeRow> reads(rows.size());
+  const int64_t W = config_.attention.window;
+  for (size_t r = 0; r < rows.size(); ++r) {
+    const int64_t first = W ? std::max(rows[r].segment, rows[r].index - W + 1) : rows[r].segment;
+    reads[r] = {spans[of_row[r]], first, rows[r].index};
+  }
+  kernels::decode_attention({H, G, C}, reads, qkv.data(), qkv_width, mixed.data(), q_width, threads());
+  w.o.apply(delta.data(), mixed.data(), R);
+  for (int64_t i = 0; i < R * D; ++i) x[i] += delta[size_t(i)];
+
+  Floats gate_up(size_t(R * 2 * F)), product(size_t(R * F));
+  kernels::rms_norm(norm.data(), nullptr, x, w.norm2.data(), R, D, eps, threads());
+  w.gate_up.apply(gate_up.data(), norm.data(), R);
+  kernels::swiglu(product.data(), gate_up.data(), R, F, threads());
+  w.down.apply(delta.data(), product.data(), R);
+  for (int64_t i = 0; i < R * D; ++i) x[i] += delta[size_t(i)];
+}
+
+CrossDecoder::CrossDecoder(const CrossWeights& w, const CrossConfig& config, bool bf16)
+    : config_(config),
+      norm_q_(floats_of(w.norm_q->value)),
+      norm_kv_(floats_of(w.norm_kv->value)),
+      q_({w.wq->value}, bf16),
+      kv_({w.wk->value, w.wv->value}, bf16),
+      o_({w.wo->value}, bf16) {}
+
+Floats CrossDecoder::keys_values(const float* y, int64_t n) const {
+  const int64_t D = kv_.inputs();
+  Floats norm(size_t(n * D)), out(size_t(n * kv_.outputs()));
+  kernels::rms_norm(norm.data(), nullptr, y, norm_kv_.data(), n, D, static_cast<float>(config_.norm_eps), threads());
+  kv_.apply(out.data(), norm.data(), n);
+  return out;
+}
+
+void CrossDecoder::apply(float* x, int64_t R, std::span<const float* const> kv, std::span<const int64_t> n) const {
+  const int64_t D = q_.inputs(), Q = q_.outputs(), width = kv_width(), C = Q / config_.heads;
+  Floats norm(size_t(R * D)), q(size_t(R * Q)), mixed(size_t(R * Q)), delta(size_t(R * D));
+  kernels::rms_norm(norm.data(), nullptr, x, norm_q_.data(), R, D, static_cast<float>(config_.norm_eps), threads());
+  q_.apply(q.data(), norm.data(), R);
+  std::vector<kernels::KvSpan> spans(static_cast<size_t>(R));
+  std::vector<kernels::DecodeRow> reads(static_cast<size_t>(R));
+  for (int64_t r = 0; r < R; ++r) {
+    spans[size_t(r)] = {kv[size_t(r)], kv[size_t(r)] + width, 0, n[size_t(r)], 2 * width};
+    reads[size_t(r)] = {std::span(spans).subspan(size_t(r), 1), 0, n[size_t(r)] - 1};
+  }
+  kernels::decode_attention({config_.heads, config_.kv_heads, C}, reads, q.data(), Q, mixed.data(), Q, threads());
+  o_.apply(delta.data(), mixed.data(), R);
+  const float residual = config_.double_residual ? 2.f : 1.f;
+  for (int64_t i = 0; i < R * D; ++i) x[i] = residual * x[i] + delta[size_t(i)];
+}
+
+HeadDecoder::HeadDecoder(const Tensor& norm, const Tensor& head, double eps, bool bf16)
+    : norm_(floats_of(norm)), head_({head}, bf16), eps_(eps) {}
+
+Tensor HeadDecoder::logits(const float* x, int64_t R) const {
+  const int64_t D = head_.inputs();
+  Floats norm(size_t(R * D));
+  kernels::rms_norm(norm.data(), nullptr, x, norm_.data(), R, D, static_cast<float>(eps_), threads());
+  Tensor out = at::empty({R, head_.outputs()}, at::kFloat);
+  head_.apply(out.data_ptr<float>(), norm.data(), R);
+  return out;
+}
+
+}  // namespace octet::nn

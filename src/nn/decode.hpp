@@ -1,0 +1,127 @@
+// Inference without autograd: the same blocks as nn/stack.hpp, a few rows at a time, over cached keys and values. All
+// activations f32; weights packed once, in f32 or bf16. The bits of a row do not depend on which other rows are
+// computed with it, nor on threads.
+#pragma once
+#include "kernels/bf16.hpp"
+#include "kernels/decode_attention.hpp"
+#include "kernels/rope.hpp"
+#include "nn/ops.hpp"
+
+namespace octet::nn {
+
+using Floats = std::vector<float>;
+
+/// W of y = x W^T, packed for few rows. Several weights may stand one below the other.
+class PackedLinear {
+ public:
+  PackedLinear() = default;
+  PackedLinear(std::vector<Tensor> weights, bool bf16);
+  /// y [R, outputs()] = x [R, inputs()] W^T.
+  void apply(float* y, const float* x, int64_t rows) const;
+  int64_t outputs() const { return outputs_; }
+  int64_t inputs() const { return inputs_; }
+
+ private:
+  int64_t outputs_ = 0, inputs_ = 0;
+  std::vector<kernels::bf16> half_;
+  Floats full_;
+};
+
+/// Keys and values of all layers of one stack for one sequence: frozen pieces that forks share, then an own tail. With
+/// a horizon, positions further back than `keep` are forgotten.
+class KvCache {
+ public:
+  /// keep 0: everything is kept; else REQUIRES keep >= window + largest rewind.
+  KvCache(int64_t layers, int64_t width, int64_t keep);
+  int64_t length() const { return length_; }
+  /// Drops what lies further back than `keep`. Call before the rows of a step are appended, not between them.
+  void forget();
+  /// Makes room for n more positions and counts them; their rows must then be written through row_k, row_v.
+  void append(int64_t n);
+  float* row_k(int64_t layer, int64_t position);
+  float* row_v(int64_t layer, int64_t position);
+  /// Everything that is held, in order of position.
+  std::vector<kernels::KvSpan> spans(int64_t layer) const;
+  /// REQUIRES length >= what the horizon has forgotten.
+  void truncate(int64_t length);
+  /// A second cache with the same past; the tail of this one is frozen and shared.
+  KvCache fork();
+
+ private:
+  struct Piece {
+    int64_t begin = 0, rows = 0;
+    std::vector<Floats> k, v;  // [layer][rows * width]
+  };
+  struct Held {
+    std::shared_ptr<const Piece> piece;
+    int64_t rows;  // how many of its rows belong to this sequence
+  };
+  int64_t layers_, width_, keep_, length_ = 0;
+  std::vector<Held> frozen_;
+  Piece tail_;
+};
+
+/// Where a row stands: its sequence's cache, its index there (already appended), its rotary position, and the first
+/// index of its segment.
+struct DecodePlace {
+  KvCache* cache = nullptr;
+  int64_t index = 0;
+  int32_t position = 0;
+  int64_t segment = 0;
+};
+
+/// A stack's packed weights. Const use from many threads is safe (the pool serialises).
+class StackDecoder {
+ public:
+  StackDecoder(const Stack& stack, bool bf16);
+  const StackConfig& config() const { return config_; }
+  KvCache make_cache(int64_t max_rewind) const;
+  /// x [R,D] through block l, in place. Rows of one sequence stand in order.
+  void block(int64_t l, float* x, std::span<const DecodePlace> rows) const;
+
+ private:
+  struct Layer {
+    Floats norm1, norm2;
+    PackedLinear qkv, o, gate_up, down;
+  };
+  void rotate(float* x, int64_t stride, int64_t heads, std::span<const DecodePlace> rows) const;
+  StackConfig config_;
+  std::vector<Layer> layers_;
+  std::vector<double> frequencies_;
+};
+
+/// A cross-attention's packed weights.
+class CrossDecoder {
+ public:
+  CrossDecoder(const CrossWeights& weights, const CrossConfig& config, bool bf16);
+  int64_t kv_width() const { return kv_.outputs() / 2; }
+  /// Keys and values [n, 2 kv_width()] (keys first in a row) of y [n,D].
+  Floats keys_values(const float* y, int64_t n) const;
+  /// Each row of x [R,D] reads rows [0, n[r]) of kv[r]; in place, residuals as in cross_block.
+  void apply(float* x, int64_t rows, std::span<const float* const> kv, std::span<const int64_t> n) const;
+
+ private:
+  CrossConfig config_;
+  Floats norm_q_, norm_kv_;
+  PackedLinear q_, kv_, o_;
+};
+
+/// Final norm and output layer: logits [R,V] of x [R,D].
+class HeadDecoder {
+ public:
+  HeadDecoder(const Tensor& norm, const Tensor& head, double eps, bool bf16);
+  Tensor logits(const float* x, int64_t rows) const;
+
+ private:
+  Floats norm_;
+  PackedLinear head_;
+  double eps_;
+};
+
+Floats floats_of(const Tensor& t);
+
+/// A number that changes whenever a value in the set is changed in place: packed copies compare it to notice that they
+/// are stale.
+int64_t version_of(const Parameters& parameters);
+
+}  // namespace octet::nn
