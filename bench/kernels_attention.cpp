@@ -1,14 +1,16 @@
 // Times of the attention kernels on one thread. A line is a shape; milliseconds are the best of several runs, in CPU
 // time of the thread. Causal work counts half of the square.
-//   kernels_attention [repeats]
+//   kernels_attention [repeats] [part of a line: others are left out]
 #include "kernels/attention.hpp"
 
+#include "base/format.hpp"
 #include "base/rng.hpp"
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <string>
 #include <vector>
 
 namespace octet::kernels {
@@ -35,11 +37,19 @@ double best_ms(int repeats, const F& f) {
 std::vector<bf16> random_bf16(int64_t n) {
   Rng rng(1);
   std::vector<bf16> out(static_cast<size_t>(n));
-  for (bf16& x : out) x = to_bf16(static_cast<float>(rng.normal()));
+  for (bf16& x : out) x = to_bf16(3.4f * static_cast<float>(rng.next_u32() >> 8) / (1 << 24) - 1.7f);  // variance 1
   return out;
 }
 
-void bench_attention(int64_t segments, int64_t H, int64_t G, int64_t T, int64_t D, int64_t window, int repeats) {
+struct Options {
+  int repeats = 9;
+  std::string only;
+};
+
+void bench_attention(const Options& options, int64_t segments, int64_t H, int64_t G, int64_t T, int64_t D,
+                     int64_t window) {
+  const std::string title = format("attention [{},{}/{},{},{}] window {}", segments, H, G, T, D, window);
+  if (title.find(options.only) == std::string::npos) return;
   const AttentionShape shape{
       .heads = H, .kv_heads = G, .head_dim = D, .window = window, .rope = RopeLayout::interleaved};
   std::vector<int64_t> cuts;
@@ -53,14 +63,15 @@ void bench_attention(int64_t segments, int64_t H, int64_t G, int64_t T, int64_t 
   std::vector<bf16> o(d_o.size()), d_qkv(qkv.size());
   std::vector<float> lse(static_cast<size_t>(N * H));
   Threads threads(1);
-  const double forward = best_ms(repeats, [&] { attention(shape, rows, qkv.data(), o.data(), lse.data(), threads); });
-  const double backward = best_ms(repeats, [&] {
+  const double forward =
+      best_ms(options.repeats, [&] { attention(shape, rows, qkv.data(), o.data(), lse.data(), threads); });
+  const double backward = best_ms(options.repeats, [&] {
     attention_backward(shape, rows, qkv.data(), o.data(), lse.data(), d_o.data(), d_qkv.data(), threads);
   });
   const double reach = window ? std::min(double(window), double(T) / 2) : double(T) / 2;
   const double flops = 4.0 * double(N * H * D) * reach;
-  std::printf("attention [%ld,%ld/%ld,%ld,%ld] window %ld: %.2f + %.2f ms, %.0f + %.0f GFLOP/s\n", segments, H, G, T, D,
-              window, forward, backward, flops / forward / 1e6, 2.5 * flops / backward / 1e6);
+  std::printf("%s: %.2f + %.2f ms, %.0f + %.0f GFLOP/s\n", title.c_str(), forward, backward, flops / forward / 1e6,
+              2.5 * flops / backward / 1e6);
 }
 
 }  // namespace
@@ -68,12 +79,14 @@ void bench_attention(int64_t segments, int64_t H, int64_t G, int64_t T, int64_t 
 
 int main(int argc, char** argv) {
   using octet::kernels::bench_attention;
-  const int repeats = argc > 1 ? std::atoi(argv[1]) : 9;
-  bench_attention(8, 4, 4, 512, 64, 0, repeats);
-  bench_attention(8, 4, 4, 512, 32, 0, repeats);
-  bench_attention(8, 4, 4, 118, 64, 0, repeats);
-  bench_attention(64, 4, 4, 64, 32, 0, repeats);
-  bench_attention(4, 9, 3, 512, 64, 0, repeats);
-  bench_attention(8, 4, 4, 512, 36, 0, repeats);
-  bench_attention(1, 4, 4, 4096, 64, 512, repeats);
+  octet::kernels::Options options;
+  if (argc > 1) options.repeats = std::atoi(argv[1]);
+  if (argc > 2) options.only = argv[2];
+  bench_attention(options, 8, 4, 4, 512, 64, 0);
+  bench_attention(options, 8, 4, 4, 512, 32, 0);
+  bench_attention(options, 8, 4, 4, 118, 64, 0);
+  bench_attention(options, 64, 4, 4, 64, 32, 0);
+  bench_attention(options, 4, 9, 3, 512, 64, 0);
+  bench_attention(options, 8, 4, 4, 512, 36, 0);
+  bench_attention(options, 1, 4, 4, 4096, 64, 512);
 }

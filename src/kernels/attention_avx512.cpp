@@ -97,7 +97,7 @@ void write_out(const AttentionCall& call, const Forward& f, int64_t row, int64_t
   for (int64_t i = 0; i < n; ++i) {
     const __m512 factor = _mm512_set1_ps(1 / f.sum[i]);
     bf16* o = call.o + ((row + i) * H + head) * D;
-    for (int64_t d = 0; d < D; d += 16) store(o + d, load(f.out + i * f.columns + d) * factor, first_lanes(D - d));
+    for (int64_t d = 0; d < D; d += 16) store_some(o + d, load(f.out + i * f.columns + d) * factor, D - d);
     call.lse[(row + i) * H + head] = kLn2 * f.maximum[i] + __builtin_logf(f.sum[i]);
   }
 }

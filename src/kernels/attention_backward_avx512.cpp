@@ -86,9 +86,10 @@ void pack_queries(const AttentionCall& call, const Backward& b, int64_t row, int
     b.lse2[i] = 1e30f, b.delta[i] = 0;
     if (i >= n) continue;
     const bf16* o = call.o + ((row + i) * H + head) * D;
+    for (int64_t d = 0; d < D; d += 32) __builtin_prefetch(o + kAhead * H * D + d);
     __m512 sum = _mm512_setzero_ps();
     for (int64_t d = 0; d < D; d += 16) {
-      sum = _mm512_fmadd_ps(load(o + d, first_lanes(D - d)), load(b.rows + i * b.width + d), sum);
+      sum = _mm512_fmadd_ps(load_some(o + d, D - d), load(b.rows + i * b.width + d), sum);
     }
     b.lse2[i] = kLog2e * call.lse[(row + i) * H + head], b.delta[i] = _mm512_reduce_add_ps(sum);
   }
@@ -151,12 +152,20 @@ void backward_tile(const AttentionCall& call, const Backward& b, int64_t length,
   }
 }
 
-/// Gradients of n rows of one head (at column `column` of the merged row), turned back where rope turned them.
-void write_gradient(const AttentionCall& call, const float* g, int64_t columns, int64_t row, int64_t column, int64_t n,
+/// Gradients of n rows of one head, times `factor`, to column `column` of the merged rows; turned back where rope
+/// turned them.
+void write_gradient(const AttentionCall& call, float* g, int64_t columns, int64_t row, int64_t column, int64_t n,
                     bool turned, float factor) {
-  for (int64_t i = 0; i < n; ++i) {
+  const int64_t D = call.shape.head_dim;
+  for (int64_t i = 0; i < n; ++i, g += columns) {
     bf16* y = call.d_qkv + (row + i) * call.shape.row() + column;
-    turn_row<true>(y, g + i * columns, call.shape.head_dim, turned ? turn_at(call, row + i) : Turn{}, factor);
+    for (int64_t d = 0; d < D; d += 32) __builtin_prefetch(y + kAhead * call.shape.row() + d, 1);
+    if (!turned || !call.cosines) {
+      for (int64_t d = 0; d < D; d += 16) store_some(y + d, load(g + d) * _mm512_set1_ps(factor), D - d);
+      continue;
+    }
+    for (int64_t d = 0; d < columns; d += 16) store(g + d, load(g + d) * _mm512_set1_ps(factor));
+    turn_row<true, false>(y, g, D, turn_at(call, row + i));
   }
 }
 

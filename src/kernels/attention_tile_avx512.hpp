@@ -9,12 +9,26 @@ namespace octet::kernels {
 
 constexpr int64_t kTile = kQueryTile;
 constexpr int64_t kStrip = 16;
+constexpr int64_t kAhead = 16;  // rows fetched early by the packing
 
 OCTET_INLINE int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 OCTET_INLINE int64_t min_of(int64_t a, int64_t b) { return a < b ? a : b; }
 OCTET_INLINE int64_t max_of(int64_t a, int64_t b) { return a > b ? a : b; }
 
 constexpr float kLog2e = 1.44269504f, kLn2 = 0.693147181f;
+
+OCTET_INLINE __mmask32 low_mask32(int64_t n) { return (1u << n) - 1; }  // n < 32
+
+/// Masked loads and above all stores of bf16 are slow: they are for tails only.
+template <class T>
+OCTET_INLINE __m512 load_some(const T* p, int64_t n) {
+  return n >= 16 ? load(p) : load(p, first_lanes(n));
+}
+template <class T>
+OCTET_INLINE void store_some(T* p, __m512 x, int64_t n) {
+  if (n >= 16) return store(p, x);
+  store(p, x, first_lanes(n));
+}
 
 /// 2^x, relative error below 3e-6 (bf16 keeps 2e-3); 0 for x far below -126. x <= 127.
 OCTET_INLINE __m512 exp2_512(__m512 x) {
@@ -100,59 +114,74 @@ OCTET_INLINE Turn turn_at(const AttentionCall& call, int64_t row) {
   return {call.cosines + at, call.sines + at, call.shape.rope};
 }
 
-/// Eight numbers, each twice.
-OCTET_INLINE __m512 twice(const float* p, int64_t n) {
-  const __m512 x = load(p, first_lanes(min_of(n, 8)));
-  return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), x);
+/// x (cos + i sin), with the conjugate for gradients.
+template <bool kBack>
+OCTET_INLINE void turn_pair(__m512& a, __m512& b, __m512 cosine, __m512 sine) {
+  const __m512 old = a;
+  a = kBack ? _mm512_fmadd_ps(b, sine, a * cosine) : _mm512_fnmadd_ps(b, sine, a * cosine);
+  b = kBack ? _mm512_fnmadd_ps(old, sine, b * cosine) : _mm512_fmadd_ps(old, sine, b * cosine);
 }
 
-/// y[D] = x[D] turned forward, or back (the transpose: gradients); times `factor`.
-template <bool kBack, class Out, class In>
-OCTET_INLINE void turn_row(Out* y, const In* x, int64_t D, Turn turn, float factor) {
-  const __m512 scale = _mm512_set1_ps(factor);
+/// The first elements of 16 interleaved pairs and the second ones.
+OCTET_INLINE void load_pairs(const bf16* x, int64_t n, __m512& a, __m512& b) {
+  const __m512i words = n >= 32 ? _mm512_loadu_si512(x) : _mm512_maskz_loadu_epi16(low_mask32(n), x);
+  a = _mm512_castsi512_ps(_mm512_slli_epi32(words, 16));
+  b = _mm512_castsi512_ps(_mm512_and_si512(words, _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
+}
+OCTET_INLINE void load_pairs(const float* x, int64_t n, __m512& a, __m512& b) {
+  const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  const __m512 low = load_some(x, n), high = load_some(x + 16, n - 16);
+  a = _mm512_permutex2var_ps(low, even, high);
+  b = _mm512_permutex2var_ps(low, _mm512_add_epi32(even, _mm512_set1_epi32(1)), high);
+}
+
+/// y = x of one head, turned forward or back (the transpose: gradients). y may be written up to the next multiple of 32
+/// elements where kPadded.
+template <bool kBack, bool kPadded, class In>
+OCTET_INLINE void turn_row(bf16* y, const In* x, int64_t D, const Turn& turn) {
   const int64_t half = D / 2;
-  if (turn.layout == RopeLayout::halves) {
+  __m512 a, b;
+  if (turn.layout == RopeLayout::interleaved) {
     for (int64_t j = 0; j < half; j += 16) {
-      const __mmask16 m = first_lanes(half - j);
-      const __m512 a = load(x + j, m), b = load(x + half + j, m), c = load(turn.cosine + j, m) * scale;
-      const __m512 s = (kBack ? -load(turn.sine + j, m) : load(turn.sine + j, m)) * scale;
-      store(y + j, _mm512_fmsub_ps(a, c, b * s), m);
-      store(y + half + j, _mm512_fmadd_ps(b, c, a * s), m);
+      load_pairs(x + 2 * j, D - 2 * j, a, b);
+      turn_pair<kBack>(a, b, load_some(turn.cosine + j, half - j), load_some(turn.sine + j, half - j));
+      const __m512i words = pairs_of(a, b);
+      if (kPadded || D - 2 * j >= 32) {
+        _mm512_storeu_si512(y + 2 * j, words);
+      } else {
+        _mm512_mask_storeu_epi16(y + 2 * j, low_mask32(D - 2 * j), words);
+      }
     }
     return;
   }
-  for (int64_t j = 0; j < D; j += 16) {
-    const __mmask16 m = first_lanes(D - j);
-    __m512 a = load(x + j, m) * scale;
-    if (turn.layout == RopeLayout::interleaved) {
-      const __m512 swapped = _mm512_permute_ps(a, 0xB1);
-      const __m512 c = twice(turn.cosine + j / 2, half - j / 2), s = twice(turn.sine + j / 2, half - j / 2);
-      a = kBack ? _mm512_fmsubadd_ps(a, c, swapped * s) : _mm512_fmaddsub_ps(a, c, swapped * s);
-    }
-    store(y + j, a, m);
+  for (int64_t j = 0; j < half; j += 16) {
+    a = load_some(x + j, half - j), b = load_some(x + half + j, half - j);
+    turn_pair<kBack>(a, b, load_some(turn.cosine + j, half - j), load_some(turn.sine + j, half - j));
+    store_some(y + j, a, half - j);
+    store_some(y + half + j, b, half - j);
   }
 }
 
-/// Copies rows of one head into rows of `width` bf16, turned; rows n .. padded - 1 and columns D .. width - 1 are zero.
+/// Copies rows of one head into rows of `width` bf16 (a multiple of 32), turned; rows n .. padded - 1 and columns D ..
+/// width - 1 are zero.
 [[gnu::noinline]] static void pack_rows(const AttentionCall& call, const bf16* x, int64_t stride, int64_t first_row,
                                         bool turned, bf16* y, int64_t width, int64_t n, int64_t padded) {
   const int64_t D = call.shape.head_dim;
-  const __m512i zero = _mm512_setzero_si512();
-  for (int64_t t = 0; t < padded; ++t, x += stride, y += width) {
-    if (t >= n || width != D) {
-      for (int64_t d = 0; d < width; d += 32) _mm512_storeu_si512(y + d, zero);
+  turned = turned && call.cosines;
+  for (int64_t t = 0; t < n; ++t, x += stride, y += width) {
+    for (int64_t d = 0; d < D; d += 32) {
+      _mm_prefetch(reinterpret_cast<const char*>(x + kAhead * stride + d), _MM_HINT_T0);
     }
-    if (t >= n) continue;
-    const Turn turn = turned ? turn_at(call, first_row + t) : Turn{};
-    if (turn.layout != RopeLayout::none) {
-      turn_row<false>(y, x, D, turn, 1.f);
+    if (turned) {
+      if (width != D) _mm512_storeu_si512(y + width - 32, _mm512_setzero_si512());
+      turn_row<false, true>(y, x, D, turn_at(call, first_row + t));
       continue;
     }
-    for (int64_t d = 0; d < D; d += 32) {
-      const __mmask32 m = D - d >= 32 ? 0xffffffffu : (1u << (D - d)) - 1;
-      _mm512_mask_storeu_epi16(y + d, m, _mm512_maskz_loadu_epi16(m, x + d));
-    }
+    int64_t d = 0;
+    for (; d + 32 <= D; d += 32) _mm512_storeu_si512(y + d, _mm512_loadu_si512(x + d));
+    if (d < D) _mm512_storeu_si512(y + d, _mm512_maskz_loadu_epi16(low_mask32(D - d), x + d));
   }
+  for (int64_t d = 0; d < (padded - n) * width; d += 32) _mm512_storeu_si512(y + d, _mm512_setzero_si512());
 }
 
 /// Rows 2i and 2i+1 side by side: word d of row i is the pair of element d. x [rows, width] -> y [rows/2, columns].
