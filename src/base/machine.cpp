@@ -64,4 +64,21 @@ int64_t memory_resident() { return kib_of("/proc/self/status", "VmRSS"); }
 
 int64_t process_id() { return ::getpid(); }
 
+std::string command_line() {
+  std::ifstream in("/proc/self/cmdline");
+  std::string out;
+  for (std::string word; std::getline(in, word, '\0');) {
+    const bool plain = !word.empty() && word.find_first_of(" \t\n'\"\\$`*?[]{}()&|;<>#~!") == std::string::npos;
+    if (!out.empty()) out += ' ';
+    if (plain) {
+      out += word;
+      continue;
+    }
+    out += '\'';
+    for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    out += '\'';
+  }
+  return out;
+}
+
 }  // namespace octet

@@ -62,6 +62,7 @@ struct TrainConfig {
 struct RunConfig {
   std::string folder, name;
   int64_t eval_every = 100, eval_rows = 64, save_every = 100, sample_every = 0, sample_units = 160, keep = 2;
+  bool baselines = true;
   OCTET_FIELDS(RunConfig, OCTET_FIELD(folder, text, "the run's folder; empty: a new one below runs/"),
                OCTET_FIELD(name, text, "part of a new folder's name; empty: from data.train"),
                OCTET_FIELD(eval_every, at_least(0), "steps between measurements on held-out text; 0: only at the end"),
@@ -69,7 +70,8 @@ struct RunConfig {
                OCTET_FIELD(save_every, at_least(0), "steps between checkpoints; 0: only at the end"),
                OCTET_FIELD(sample_every, at_least(0), "steps between samples of generated text; 0: only at the end"),
                OCTET_FIELD(sample_units, range(1, 1 << 20), "units of a sample"),
-               OCTET_FIELD(keep, at_least(0), "newest checkpoints to keep, besides the best; 0: all"))
+               OCTET_FIELD(keep, at_least(0), "newest checkpoints to keep, besides the best; 0: all"),
+               OCTET_FIELD(baselines, any, "at the end, also measure zstd and a back-off model on the held-out text"))
 };
 
 struct Config {
@@ -89,10 +91,13 @@ struct Report {
   std::string run, checkpoint, ended;
   int64_t steps = 0, units = 0, parameters = 0;
   double seconds = 0, train_bpb = 0;
-  std::optional<double> val_bpb, best_val_bpb;
+  std::optional<double> val_bpb, best_val_bpb, mean_patch;
+  std::optional<double> val_zstd, val_order5;  // bits per byte of the same text: zstd -19, back-off model of 5 bytes
+  double val_error = 0;                        // standard error of val_bpb
   std::optional<int64_t> best_step;
-  OCTET_REPORT(Report, run, checkpoint, ended, steps, units, parameters, seconds, train_bpb, val_bpb, best_val_bpb,
-               best_step)
+  std::string sample;
+  OCTET_REPORT(Report, run, checkpoint, ended, steps, units, parameters, seconds, train_bpb, val_bpb, val_error,
+               best_val_bpb, best_step, mean_patch, val_zstd, val_order5, sample)
 };
 
 /// Trains until the last step, a wish to stop, or a loss that is not a number; the state of the last finished step is
