@@ -111,8 +111,18 @@ class BlockBackward {
     return false;
   }
 
-  void weight(BlockSlot slot, const Tensor& dy, int64_t first, const Tensor& x) {
-    if (needed_[slot]) out_[slot] = weight_gradient(dy, first, in_[slot].size(0), x);
+  // Gradients of the weights that made all columns of y, in order.
+  void weights(std::initializer_list<BlockSlot> slots, const Tensor& dy, const Tensor& x) {
+    int64_t first = 0;
+    std::vector<int64_t> rows;
+    bool all = true;
+    for (const BlockSlot slot : slots) rows.push_back(in_[slot].size(0)), all = all && needed_[slot];
+    const std::vector<Tensor> together = all ? weight_gradients(dy, rows, x) : std::vector<Tensor>();
+    size_t i = 0;
+    for (const BlockSlot slot : slots) {
+      if (needed_[slot]) out_[slot] = all ? together[i] : weight_gradient(dy, first, rows[i], x);
+      first += rows[i++];
+    }
   }
 
   void ffn(const Tensor& dy) {
@@ -120,15 +130,14 @@ class BlockBackward {
     const Tensor product = needed_[kBlockW2] ? new_b16({N, F}) : Tensor();
     if (!any(kBlockX, kBlockW3)) {
       if (product.defined()) kernels::swiglu(b16(product), b16(a_.gate_up), N, F, threads());
-      return weight(kBlockW2, stream16_, 0, product);
+      return weights({kBlockW2}, stream16_, product);
     }
     const Tensor d_product = Linears({in_[kBlockW2]}).input_gradient(stream16_);
     const Tensor d_gate_up = new_b16({N, 2 * F});
     kernels::swiglu_backward(b16(d_gate_up), product.defined() ? b16(product) : nullptr, b16(a_.gate_up),
                              b16(d_product), N, F, threads());
-    weight(kBlockW2, stream16_, 0, product);
-    weight(kBlockW1, d_gate_up, 0, a_.h_norm.y);
-    weight(kBlockW3, d_gate_up, F, a_.h_norm.y);
+    weights({kBlockW2}, stream16_, product);
+    weights({kBlockW1, kBlockW3}, d_gate_up, a_.h_norm.y);
     if (!any(kBlockX, kBlockNorm2)) return;
     const Tensor d_norm = Linears({in_[kBlockW1], in_[kBlockW3]}).input_gradient(d_gate_up);
     stream_ = scaled_copy(dy, 1);
@@ -138,15 +147,13 @@ class BlockBackward {
 
   void attention() {
     const auto& shape = call_.shape;
-    weight(kBlockWo, stream16_, 0, a_.o);
+    weights({kBlockWo}, stream16_, a_.o);
     if (!any(kBlockX, kBlockWv)) return;
     const Tensor d_o = Linears({in_[kBlockWo]}).input_gradient(stream16_);
     const Tensor d_qkv = new_b16(a_.qkv.sizes());
     kernels::attention_backward(shape, call_.rows(), b16(a_.qkv), b16(a_.o), f32(a_.lse), b16(d_o), b16(d_qkv),
                                 threads());
-    weight(kBlockWq, d_qkv, 0, a_.x_norm.y);
-    weight(kBlockWk, d_qkv, shape.heads * shape.head_dim, a_.x_norm.y);
-    weight(kBlockWv, d_qkv, (shape.heads + shape.kv_heads) * shape.head_dim, a_.x_norm.y);
+    weights({kBlockWq, kBlockWk, kBlockWv}, d_qkv, a_.x_norm.y);
     if (!any(kBlockX, kBlockNorm1)) return;
     const Tensor d_norm = Linears({in_[kBlockWq], in_[kBlockWk], in_[kBlockWv]}).input_gradient(d_qkv);
     out_[kBlockNorm1] = normed_backward(stream_, Tensor(), needed_[kBlockNorm1], d_norm, in_[kBlockX], a_.x_norm.rstd,

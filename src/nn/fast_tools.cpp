@@ -1,9 +1,12 @@
 #include "nn/fast_tools.hpp"
 
 #include "kernels/norm.hpp"
+#include "nn/fast.hpp"
 
 #include <algorithm>
 #include <cstring>
+#include <map>
+#include <mutex>
 
 namespace octet::nn::fast {
 
@@ -60,26 +63,23 @@ Tensor zero_rows(int64_t N, int64_t D) {
   return y;
 }
 
-void scale_rows(Tensor& x, const Tensor& factor) {
-  const int64_t D = x.size(1);
-  float* p = f32(x);
+Tensor scaled_rows(const Tensor& x, const Tensor& factor) {
+  const int64_t N = x.size(0), D = x.size(1);
+  Tensor y = at::empty_like(x);
   const float* f = f32(factor);
-  threads().split(x.size(0), std::max<int64_t>(1, kGrain / D), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r)
-      for (int64_t d = 0; d < D; ++d) p[r * D + d] *= f[r];
-  });
-}
-
-Tensor scaled_rows_b16(const Tensor& x, const Tensor& factor) {
-  const int64_t D = x.size(1);
-  Tensor y = new_b16(x.sizes());
-  const bf16* from = b16(x);
-  bf16* to = b16(y);
-  const float* f = f32(factor);
-  threads().split(x.size(0), std::max<int64_t>(1, kGrain / D), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r)
-      for (int64_t d = 0; d < D; ++d) to[r * D + d] = kernels::to_bf16(f[r] * kernels::to_f32(from[r * D + d]));
-  });
+  const auto each_row = [&](const auto& row) {
+    threads().split(N, std::max<int64_t>(1, kGrain / D), [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) row(r * D, f[r]);
+    });
+  };
+  if (x.scalar_type() == at::kFloat)
+    each_row([D, to = f32(y), from = f32(x)](int64_t at, float scale) {
+      for (int64_t i = at; i < at + D; ++i) to[i] = scale * from[i];
+    });
+  else
+    each_row([D, to = b16(y), from = b16(x)](int64_t at, float scale) {
+      for (int64_t i = at; i < at + D; ++i) to[i] = kernels::to_bf16(scale * kernels::to_f32(from[i]));
+    });
   return y;
 }
 
@@ -104,56 +104,102 @@ Tensor normed_backward(Tensor& dx, const Tensor& dx16, bool want_dg, const Tenso
   return dg;
 }
 
-Linears::Linears(std::initializer_list<Tensor> matrices) {
-  for (const Tensor& w : matrices) {
+// What PackedWeights keeps. An entry holds its weights, so that their addresses are not given to others.
+namespace {
+struct KeptPacks {
+  struct Entry {
+    std::vector<Tensor> weights;
+    int64_t version;
+    Tensor panels;
+  };
+  std::mutex mutex;
+  int scopes = 0;
+  std::map<std::pair<Linears::Layout, std::vector<const void*>>, Entry> entries;
+};
+
+KeptPacks& kept_packs() {
+  static KeptPacks kept;
+  return kept;
+}
+
+int64_t version_of(const std::vector<Tensor>& weights) {
+  int64_t sum = 0;
+  for (const Tensor& w : weights) sum += w.is_inference() ? 0 : w._version();
+  return sum;
+}
+}  // namespace
+
+PackedWeights::PackedWeights() {
+  std::lock_guard lock(kept_packs().mutex);
+  ++kept_packs().scopes;
+}
+
+PackedWeights::~PackedWeights() {
+  std::lock_guard lock(kept_packs().mutex);
+  if (--kept_packs().scopes == 0) kept_packs().entries.clear();
+}
+
+Linears::Linears(std::initializer_list<Tensor> matrices) : weights_(matrices) {
+  for (const Tensor& w : weights_) {
     blocks_.push_back({f32(w), w.size(0)});
     rows_ += w.size(0);
     depth_ = w.size(1);
   }
 }
 
-Tensor Linears::pack_forward() const {
-  Tensor panels = new_b16({kernels::panel_size(rows_, depth_)});
-  kernels::pack_forward(b16(panels), blocks_, depth_, threads());
-  return panels;
+Tensor Linears::packed(Layout layout) const {
+  if (layout == Layout::forward) {
+    Tensor out = new_b16({kernels::panel_size(rows_, depth_)});
+    kernels::pack_forward(b16(out), blocks_, depth_, threads());
+    return out;
+  }
+  Tensor out = new_b16({kernels::panel_size(depth_, rows_)});
+  kernels::pack_dgrad(b16(out), blocks_, depth_, threads());
+  return out;
 }
 
-Tensor Linears::pack_dgrad() const {
-  Tensor panels = new_b16({kernels::panel_size(depth_, rows_)});
-  kernels::pack_dgrad(b16(panels), blocks_, depth_, threads());
-  return panels;
+Tensor Linears::panels(Layout layout) const {
+  KeptPacks& kept = kept_packs();
+  std::lock_guard lock(kept.mutex);
+  if (kept.scopes == 0) return packed(layout);
+  std::vector<const void*> places;
+  for (const auto& block : blocks_) places.push_back(block.w);
+  auto& entry = kept.entries[{layout, std::move(places)}];
+  const int64_t version = version_of(weights_);
+  if (!entry.panels.defined() || entry.version != version) entry = {weights_, version, packed(layout)};
+  return entry.panels;
 }
 
 Tensor Linears::forward(const Tensor& x) const {
-  const Tensor panels = pack_forward();
+  const Tensor weights = panels(Layout::forward);
   Tensor y = new_b16({x.size(0), rows_});
-  kernels::gemm(b16(y), rows_, b16(x), depth_, b16(panels), x.size(0), rows_, depth_, threads());
+  kernels::gemm(b16(y), rows_, b16(x), depth_, b16(weights), x.size(0), rows_, depth_, threads());
   return y;
 }
 
 Tensor Linears::forward_f32(const Tensor& x) const {
-  const Tensor panels = pack_forward();
+  const Tensor weights = panels(Layout::forward);
   Tensor y = new_f32({x.size(0), rows_});
-  kernels::gemm(f32(y), rows_, b16(x), depth_, b16(panels), x.size(0), rows_, depth_, threads());
+  kernels::gemm(f32(y), rows_, b16(x), depth_, b16(weights), x.size(0), rows_, depth_, threads());
   return y;
 }
 
 void Linears::forward_add(Tensor& y, const Tensor& x) const {
-  const Tensor panels = pack_forward();
-  kernels::gemm_add(f32(y), rows_, b16(x), depth_, b16(panels), x.size(0), rows_, depth_, threads());
+  const Tensor weights = panels(Layout::forward);
+  kernels::gemm_add(f32(y), rows_, b16(x), depth_, b16(weights), x.size(0), rows_, depth_, threads());
 }
 
 Tensor Linears::input_gradient(const Tensor& dy) const {
-  const Tensor panels = pack_dgrad();
+  const Tensor weights = panels(Layout::dgrad);
   Tensor dx = new_b16({dy.size(0), depth_});
-  kernels::gemm(b16(dx), depth_, b16(dy), rows_, b16(panels), dy.size(0), depth_, rows_, threads());
+  kernels::gemm(b16(dx), depth_, b16(dy), rows_, b16(weights), dy.size(0), depth_, rows_, threads());
   return dx;
 }
 
 Tensor Linears::input_gradient_f32(const Tensor& dy) const {
-  const Tensor panels = pack_dgrad();
+  const Tensor weights = panels(Layout::dgrad);
   Tensor dx = new_f32({dy.size(0), depth_});
-  kernels::gemm(f32(dx), depth_, b16(dy), rows_, b16(panels), dy.size(0), depth_, rows_, threads());
+  kernels::gemm(f32(dx), depth_, b16(dy), rows_, b16(weights), dy.size(0), depth_, rows_, threads());
   return dx;
 }
 
@@ -162,6 +208,17 @@ Tensor weight_gradient(const Tensor& dy, int64_t first, int64_t rows, const Tens
   Tensor dw = new_f32({rows, K});
   kernels::wgrad(f32(dw), K, b16(dy) + first, dy.size(1), b16(x), K, x.size(0), rows, K, false, threads());
   return dw;
+}
+
+std::vector<Tensor> weight_gradients(const Tensor& dy, std::span<const int64_t> rows, const Tensor& x) {
+  const Tensor all = weight_gradient(dy, 0, dy.size(1), x);
+  std::vector<Tensor> out;
+  int64_t row = 0;
+  for (const int64_t n : rows) {
+    out.push_back(all.narrow(0, row, n));
+    row += n;
+  }
+  return out;
 }
 
 std::vector<kernels::Group> kernel_groups(std::span<const Group> groups) {

@@ -32,10 +32,8 @@ bool records_gradient(at::TensorList inputs);
 Tensor rounded(const Tensor& x);                    // bf16 of an f32 tensor
 Tensor scaled_copy(const Tensor& x, float factor);  // factor * x, new
 Tensor zero_rows(int64_t N, int64_t D);             // f32
-/// x[r,:] *= factor[r], in place.
-void scale_rows(Tensor& x, const Tensor& factor);
-/// bf16 of factor[r] * x[r,:] for bf16 x.
-Tensor scaled_rows_b16(const Tensor& x, const Tensor& factor);
+/// factor[r] * x[r,:], new, in the dtype of x: f32 or bf16.
+Tensor scaled_rows(const Tensor& x, const Tensor& factor);
 
 /// RMS norm of f32 rows (kernels/norm.hpp): y bf16 [N,D] and what its backward keeps, f32 [N].
 struct Normed {
@@ -47,7 +45,8 @@ Normed normed(const Tensor& x, const Tensor& g, double eps);
 Tensor normed_backward(Tensor& dx, const Tensor& dx16, bool want_dg, const Tensor& dy, const Tensor& x,
                        const Tensor& rstd, const Tensor& g);
 
-/// Weights [n_i,K] f32 that read the same input, one below the other. Packed anew for every product: 1 % of a step.
+/// Weights [n_i,K] f32 that read the same input, one below the other. Packed anew for every product (1 % of a step)
+/// unless a PackedWeights keeps them.
 class Linears {
  public:
   explicit Linears(std::initializer_list<Tensor> matrices);
@@ -59,16 +58,21 @@ class Linears {
   Tensor input_gradient(const Tensor& dy) const;       // bf16 [N,rows] -> bf16 [N,K]
   Tensor input_gradient_f32(const Tensor& dy) const;   // the same in f32
 
-  Tensor pack_forward() const;  // panels of kernels/gemm.hpp
-  Tensor pack_dgrad() const;
+  enum class Layout { forward, dgrad };
+  Tensor panels(Layout layout) const;  // of kernels/gemm.hpp
 
  private:
+  Tensor packed(Layout layout) const;
+  std::vector<Tensor> weights_;
   std::vector<kernels::WeightBlock> blocks_;
   int64_t rows_ = 0, depth_ = 0;
 };
 
 /// dW [rows,K] f32 of the weights that made columns [first, first + rows) of y, from dy [N,*] and their input x [N,K].
 Tensor weight_gradient(const Tensor& dy, int64_t first, int64_t rows, const Tensor& x);
+
+/// Gradients of all the weights that made y, in order, by one product: they share a storage.
+std::vector<Tensor> weight_gradients(const Tensor& dy, std::span<const int64_t> rows, const Tensor& x);
 
 std::vector<kernels::Group> kernel_groups(std::span<const Group> groups);
 
