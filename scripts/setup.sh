@@ -62,23 +62,50 @@ pip_is_configured() {
     "$root/.venv/bin/python" -m pip config list 2>/dev/null | grep -qE '(index-url|find-links|no-index)='
 }
 
+# install_torch PIP_OPTION...
+install_torch() {
+  "$root/.venv/bin/python" -m pip install --quiet --no-deps "$@" "torch==$torch_version"
+}
+
+# The libraries that this libtorch needs and that are not there, in one line.
+lost_libraries() { ldd "$1/lib/libtorch_cpu.so" | awk '/not found/ { print $1 }' | paste -sd' '; }
+
+check_torch() {
+  local lost
+  [ -e "$1/lib/libtorch_cpu.so" ] || die "$1/lib/libtorch_cpu.so not found, expected the \`torch\` folder of a wheel"
+  lost="$(lost_libraries "$1")"
+  [ -z "$lost" ] || die "$1/lib/libtorch_cpu.so needs $lost, which are not here; is it a CUDA build without CUDA?" \
+    "With another one on disk: OCTET_TORCH_ROOT=/path/to/site-packages/torch ./x ..."
+}
+
+# The CPU part of a CUDA build does not start without two small libraries of CUDA.
+complete_cuda_build() {
+  local version
+  [ -n "$(lost_libraries "$1")" ] || return 0
+  version="$(sed -nE 's/^Requires-Dist: cuda-toolkit\[.*\]==([0-9.]+).*/\1/p' "$1"-*.dist-info/METADATA)"
+  [ -n "$version" ] || return 0
+  say "  pip found a CUDA build; its CPU part needs libcudart and libcupti (51 MB on disk), which pip installs too"
+  "$root/.venv/bin/python" -m pip install --quiet "cuda-toolkit[cudart,cupti]==$version" 2>/dev/null || true
+}
+
 setup_torch() {
   if [ -n "${OCTET_TORCH_ROOT:-}" ]; then
-    [ -e "$OCTET_TORCH_ROOT/lib/libc10.so" ] ||
-      die "OCTET_TORCH_ROOT=$OCTET_TORCH_ROOT: lib/libc10.so not found, expected the \`torch\` folder of a wheel"
+    check_torch "$OCTET_TORCH_ROOT"
     return 0
   fi
   [ -z "$(torch_root)" ] || return 0
   say "libtorch: pip installs torch==$torch_version without its dependencies into .venv"
-  say "  CPU build: about 190 MB to fetch, 0.8 GB on disk; where pip finds only a CUDA build, it is larger"
+  say "  CPU build: about 190 MB to fetch, 0.8 GB on disk; where pip finds only a CUDA build: 0.5 and 1.2 GB"
   say "  (to use one you have: OCTET_TORCH_ROOT=/path/to/site-packages/torch ./x ...; versions 2.11 to 2.14)"
   "$root/.venv/bin/python" -m pip --version >/dev/null 2>&1 || python3 -m venv --clear "$root/.venv"
-  local source=()
-  # The project's own index of CPU builds; "2.13.0+cpu" sorts above "2.13.0", so it wins where it can be reached.
-  pip_is_configured || source=(--extra-index-url https://download.pytorch.org/whl/cpu)
-  "$root/.venv/bin/python" -m pip install --quiet --no-deps "${source[@]}" "torch==$torch_version" ||
-    die "pip could not install torch==$torch_version; with a copy on disk: OCTET_TORCH_ROOT=/path/to/torch"
+  # Without settings of its own pip would bring a CUDA build; PyTorch keeps the CPU builds apart.
+  if pip_is_configured || ! install_torch --retries 1 --index-url https://download.pytorch.org/whl/cpu 2>/dev/null; then
+    install_torch ||
+      die "pip could not install torch==$torch_version; with a copy on disk: OCTET_TORCH_ROOT=/path/to/torch ./x ..."
+  fi
   [ -n "$(torch_root)" ] || die "torch was installed, but $root/.venv has no libtorch with C++ headers"
+  complete_cuda_build "$(torch_root)"
+  check_torch "$(torch_root)"
 }
 
 # uPlot draws the curves of the report. Nothing depends on it.
