@@ -41,7 +41,8 @@ setup_packages() {
     { tail -n 15 "$root/build/apt.log" >&2; die "apt-get could not install them (whole log: build/apt.log)"; }
 }
 
-# The folder of libtorch that will be used: OCTET_TORCH_ROOT, else the one in .venv. Empty when there is none.
+# The folder of libtorch that will be used: OCTET_TORCH_ROOT, else the one in .venv. Empty when there is none; pip writes
+# RECORD last.
 torch_root() {
   if [ -n "${OCTET_TORCH_ROOT:-}" ]; then
     echo "$OCTET_TORCH_ROOT"
@@ -49,7 +50,7 @@ torch_root() {
   fi
   local folder
   for folder in "$root"/.venv/lib/python3*/site-packages/torch; do
-    if [ -e "$folder/lib/libtorch_cpu.so" ] && [ -e "$folder/include/torch/headeronly/version.h" ]; then
+    if [ -e "$folder/include/torch/headeronly/version.h" ] && compgen -G "$folder-*.dist-info/RECORD" >/dev/null; then
       echo "$folder"
       return
     fi
