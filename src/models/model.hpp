@@ -64,7 +64,8 @@ class State {
   virtual int64_t length() const = 0;  // units consumed
   /// A second sequence with the same past; both go on independently. The past is shared, not copied, where it is large.
   virtual std::unique_ptr<State> fork() = 0;
-  /// Takes the last n units back. Throws Error(bad_input) if n > max_rewind or n > length().
+  /// Takes the last n units back. Up to max_rewind units are held for that; rewinds in a row add up until new units
+  /// come. Throws Error(bad_input) if n is more than are held.
   virtual void rewind(int64_t n) = 0;
   /// BLT: committed patch starts so far (0 and 1 included); empty for models without patches.
   virtual std::vector<int64_t> patch_starts() const { return {}; }

@@ -86,8 +86,7 @@ struct BltState : State {
   }
 
   void rewind(int64_t n) override {
-    OCTET_CHECK(bad_input, n >= 0 && n <= max_rewind && n <= length(),
-                "rewind of {} units, expected at most {} of {} (fork earlier)", n, max_rewind, length());
+    check_rewind(n, int64_t(marks.size()) - 1);
     marks.erase(marks.end() - n, marks.end());
     const int64_t left = length() - n;
     const Mark& m = marks.back();

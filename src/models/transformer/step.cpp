@@ -47,12 +47,18 @@ void check_step(std::span<const int32_t> ids, int64_t vocab, int64_t length, int
               "the sequence would reach {} units, expected at most {} (the model's context)", end, context);
 }
 
+void check_rewind(int64_t n, int64_t held) {
+  OCTET_CHECK(bad_input, n >= 0 && n <= held,
+              "rewind of {} units, expected at most {} (those still held; fork earlier)", n, held);
+}
+
 namespace {
 
 struct TransformerState : State {
   std::shared_ptr<const TransformerDecoder> decoder;
   TransformerTrack track;
   int64_t max_rewind;
+  int64_t held = 0;  // units that can be taken back now
   TransformerState(std::shared_ptr<const TransformerDecoder> d, TransformerTrack t, int64_t rewind_limit)
       : decoder(std::move(d)), track(std::move(t)), max_rewind(rewind_limit) {}
   int64_t length() const override { return track.length(); }
@@ -61,8 +67,8 @@ struct TransformerState : State {
                                               max_rewind);
   }
   void rewind(int64_t n) override {
-    OCTET_CHECK(bad_input, n >= 0 && n <= max_rewind && n <= length(),
-                "rewind of {} units, expected at most {} of {} (fork earlier)", n, max_rewind, length());
+    check_rewind(n, held);
+    held -= n;
     track.truncate(length() - n);
   }
 };
@@ -94,6 +100,7 @@ std::unique_ptr<State> Transformer::start(const StateOptions& options) {
 Tensor Transformer::step(State& state, std::span<const int32_t> ids, bool last_only) {
   TransformerState& s = own(state);
   check_step(ids, codec_.vocab(), s.length(), config_.context);
+  s.held = std::min(s.max_rewind, s.held + static_cast<int64_t>(ids.size()));
   std::vector<Tensor> parts;
   const auto cuts = [this](int32_t id) { return config_.eos_cuts && id == ByteCodec::kEos; };
   const auto n = static_cast<int64_t>(ids.size());
@@ -119,6 +126,7 @@ Tensor Transformer::step_batch(std::span<State* const> states, std::span<const i
     check_step(ids.subspan(r, 1), codec_.vocab(), s.length(), config_.context);
     OCTET_CHECK(bad_input, s.decoder == own(*states[0]).decoder,
                 "states of one batch were started with different options or weights");
+    s.held = std::min(s.max_rewind, s.held + 1);
     tracks.push_back(&s.track);
   }
   const auto& decoder = *own(*states[0]).decoder;

@@ -30,4 +30,7 @@ nn::Floats advance(const TransformerDecoder& decoder, std::span<TransformerTrack
 /// Throws Error(bad_input) for ids outside the vocabulary and for a sequence that would pass the model's context.
 void check_step(std::span<const int32_t> ids, int64_t vocab, int64_t length, int64_t context);
 
+/// Throws Error(bad_input) if n units cannot be taken back.
+void check_rewind(int64_t n, int64_t held);
+
 }  // namespace octet
