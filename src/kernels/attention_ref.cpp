@@ -55,8 +55,9 @@ Vector softmax_of(const AttentionShape& shape, const Vector& q, int64_t at, cons
   double sum = 0, top = -INFINITY;
   const auto allowed = [&](size_t k) { return may_read(shape, at, static_cast<int64_t>(k)); };
   for (size_t k = 0; k < keys.size(); ++k) {
+    if (!allowed(k)) continue;
     p[k] = dot(q, keys[k]) / std::sqrt(double(shape.head_dim));
-    if (allowed(k)) top = std::max(top, p[k]);
+    top = std::max(top, p[k]);
   }
   for (size_t k = 0; k < keys.size(); ++k) sum += p[k] = allowed(k) ? std::exp(p[k] - top) : 0;
   for (double& x : p) x /= sum;
@@ -91,7 +92,7 @@ void attention_ref(const AttentionShape& shape, const AttentionRows& rows, const
         lse[at] = static_cast<float>(l);
         for (int64_t d = 0; d < shape.head_dim; ++d) {
           double sum = 0;
-          for (size_t k = 0; k < p.size(); ++k) sum += p[k] * x.v[k][static_cast<size_t>(d)];
+          for (size_t k = 0; k < p.size(); ++k) sum += p[k] == 0 ? 0 : p[k] * x.v[k][static_cast<size_t>(d)];
           o[at * shape.head_dim + d] = static_cast<float>(sum);
         }
       }
@@ -114,9 +115,10 @@ void attention_backward_ref(const AttentionShape& shape, const AttentionRows& ro
           out[static_cast<size_t>(d)] = to_f32(d_o[((begin + i) * shape.heads + h) * D + d]);
         double lse = 0, mean = 0;
         const Vector p = softmax_of(shape, x.q[static_cast<size_t>(i)], i, x.k, &lse);
-        for (size_t k = 0; k < p.size(); ++k) mean += p[k] * dot(out, x.v[k]);
+        for (size_t k = 0; k < p.size(); ++k) mean += p[k] == 0 ? 0 : p[k] * dot(out, x.v[k]);
         for (int64_t k = 0; k < n; ++k) {
           const auto at = static_cast<size_t>(k);
+          if (p[at] == 0) continue;
           const double ds = p[at] * (dot(out, x.v[at]) - mean) / std::sqrt(double(D));
           double* d_k = grad.data() + k * R + (shape.heads + g) * D;
           for (int64_t d = 0; d < D; ++d) {
