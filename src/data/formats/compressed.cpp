@@ -12,13 +12,12 @@ namespace octet {
 
 namespace {
 
-constexpr size_t kStep = 1 << 20;
-
-// The space for the next piece of output; the limit is checked on what was written before.
-char* grow(Bytes& out, size_t used, std::string_view what, int64_t limit) {
+// Makes room for more output, up to a byte beyond the limit; that byte used is the sign of too much.
+void make_room(Bytes& out, size_t used, std::string_view what, int64_t limit) {
   OCTET_CHECK(bad_file, static_cast<int64_t>(used) <= limit, "{}: unpacks to more than {} bytes", what, limit);
-  if (out.size() < used + kStep) out.resize(std::max(used + kStep, out.size() + out.size() / 2));
-  return out.data() + used;
+  constexpr size_t kLeast = 1 << 14;
+  if (out.size() - used >= kLeast) return;
+  out.resize(std::min(static_cast<size_t>(limit) + 1, out.size() + std::max(out.size(), 4 * kLeast)));
 }
 
 Bytes gunzip(ByteView packed, std::string_view what, int64_t limit) {
@@ -33,12 +32,14 @@ Bytes gunzip(ByteView packed, std::string_view what, int64_t limit) {
     const auto n_in = static_cast<uInt>(std::min<size_t>(packed.size() - at, INT_MAX));
     z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(packed.data() + at));
     z.avail_in = n_in;
-    z.next_out = reinterpret_cast<Bytef*>(grow(out, used, what, limit));
-    z.avail_out = kStep;
+    make_room(out, used, what, limit);
+    const auto n_out = static_cast<uInt>(std::min<size_t>(out.size() - used, INT_MAX));
+    z.next_out = reinterpret_cast<Bytef*>(out.data() + used);
+    z.avail_out = n_out;
     const int status = inflate(&z, Z_NO_FLUSH);
     OCTET_CHECK(bad_file, status == Z_OK || status == Z_STREAM_END || status == Z_BUF_ERROR,
                 "{}: not valid gzip at byte {}: {}", what, at, z.msg ? z.msg : "damaged");
-    const size_t eaten = n_in - z.avail_in, made = kStep - z.avail_out;
+    const size_t eaten = n_in - z.avail_in, made = n_out - z.avail_out;
     at += eaten, used += made;
     inside = status != Z_STREAM_END;
     OCTET_CHECK(bad_file, !inside || eaten || made, "{}: gzip data ends early, at byte {}", what, at);
@@ -55,7 +56,8 @@ Bytes unzstd(ByteView packed, std::string_view what, int64_t limit) {
   ZSTD_inBuffer in{packed.data(), packed.size(), 0};
   size_t used = 0, missing = 1;  // missing: 0 exactly at the end of a frame
   while (missing || in.pos < in.size) {
-    ZSTD_outBuffer piece{grow(out, used, what, limit), kStep, 0};
+    make_room(out, used, what, limit);
+    ZSTD_outBuffer piece{out.data() + used, out.size() - used, 0};
     const size_t before = in.pos;
     missing = ZSTD_decompressStream(context.get(), &piece, &in);
     OCTET_CHECK(bad_file, !ZSTD_isError(missing), "{}: not valid zstd at byte {}: {}", what, before,

@@ -1,0 +1,26 @@
+// JSON that is accepted reads back equal after writing.
+#include "base/json.hpp"
+#include "tests/support/fuzz_driver.hpp"
+
+namespace octet::fuzz {
+
+std::vector<Bytes> fuzz_seeds() {
+  return {R"({"weight_map":{"a":"model-00001.safetensors","b":"x"},"metadata":{"total_size":12}})",
+          R"([1,-2,3.25,1e-7,18446744073709551615,-9223372036854775808,true,false,null,"\u00e9\n\"",{},[[]]])",
+          R"({"schema":1,"step":100,"bpb":2.125,"nested":{"a":[{"b":{"c":"\ud83d\ude00"}}]}})"};
+}
+
+}  // namespace octet::fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace octet;
+  Json value;
+  try {
+    value = parse_json({reinterpret_cast<const char*>(data), size}, "input", {.bytes = 1 << 20, .depth = 32});
+  } catch (const Error& e) {
+    fuzz::require(e.code() == Code::bad_file && e.message().starts_with("input: "), "the error names the file");
+    return 0;
+  }
+  fuzz::require(parse_json(dump_json(value), "again") == value, "round trip");
+  return 0;
+}
