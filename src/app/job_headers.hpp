@@ -2,3 +2,4 @@
 #pragma once
 #include "base/config.hpp"
 #include "base/context.hpp"
+#include "infer/generate.hpp"

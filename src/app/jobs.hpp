@@ -9,4 +9,4 @@
 #pragma once
 #include "app/job_headers.hpp"
 
-#define OCTET_JOBS(ROW)
+#define OCTET_JOBS(ROW) ROW(generate, generate_job, "completes a prompt")
