@@ -17,7 +17,7 @@ struct CrossCall {
 
 /// f32 values that a call needs for groups of at most `keys` keys.
 inline int64_t cross_scratch(const CrossShape& shape, int64_t keys) {
-  return 2 * (keys + 16) + keys * shape.kv_row() + 2 * shape.head_dim + 32;
+  return 32 * (keys + 1) + keys * shape.kv_row() + shape.head_dim;
 }
 
 OCTET_KERNEL_LEVELS(void cross_groups(const CrossCall& call, const Group* groups, int64_t n, float* scratch);
