@@ -22,21 +22,19 @@ float dot(const float* a, const float* b, int64_t D) {
 
 }  // namespace
 
-void decode_chunk(const DecodeChunk& chunk, const float* q, int64_t heads, int64_t D, DecodePart* parts,
-                  float* scratch) {
+void decode_chunk(const DecodeChunk& chunk, DecodePart* parts, int64_t n, int64_t D, float* scratch) {
   const float scale = 1 / std::sqrt(static_cast<float>(D));
-  const int64_t base = chunk.first / 16 * 16;
-  for (int64_t h = 0; h < heads; ++h) {
-    DecodePart& part = parts[h];
+  for (int64_t i = 0; i < n; ++i) {
+    DecodePart& part = parts[i];
     part.maximum = -INFINITY, part.sum = 0;
-    for (int64_t k = chunk.first; k <= chunk.last; ++k) {
-      const float s = scratch[k - base] = scale * dot(q + h * D, chunk.keys[k - base], D);
+    for (int64_t k = part.first; k <= part.last; ++k) {
+      const float s = scratch[k - chunk.base] = scale * dot(part.q, chunk.keys[k - chunk.base], D);
       part.maximum = s > part.maximum ? s : part.maximum;
     }
     for (int64_t d = 0; d < D; ++d) part.out[d] = 0;
-    for (int64_t k = chunk.first; k <= chunk.last; ++k) {
-      const float weight = std::exp(scratch[k - base] - part.maximum);
-      const float* v = chunk.values[k - base];
+    for (int64_t k = part.first; k <= part.last; ++k) {
+      const float weight = std::exp(scratch[k - chunk.base] - part.maximum);
+      const float* v = chunk.values[k - chunk.base];
       part.sum += weight;
       for (int64_t d = 0; d < D; ++d) part.out[d] += weight * v[d];
     }

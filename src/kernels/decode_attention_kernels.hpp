@@ -7,24 +7,25 @@ namespace octet::kernels {
 
 constexpr int64_t kChunkPositions = 256;
 
-/// Positions first <= k <= last of the chunk; keys[j], values[j] point at the head's part of the row of position
-/// 16 * (first / 16) + j, j up to the last position rounded up to 16 (repeats of allowed rows outside of the range).
+/// Some positions of a chunk: keys[j], values[j] point at the head's part of the row of position base + j, base a
+/// multiple of 16. keys is filled up to the next multiple of 16 (repeats), values only for positions in the cache.
 struct DecodeChunk {
   const float* const* keys;
   const float* const* values;
-  int64_t first, last;
+  int64_t base, end;
 };
 
-/// What a chunk gives for one head: the highest score, sum of exp(score - maximum), and out[D] = sum of the same
-/// weights times values.
+/// One query head over the positions first <= k <= last of the chunk (at least one), and what comes out: the highest
+/// score, the sum of exp(score - maximum), and out[D] = sum of the same weights times values.
 struct DecodePart {
+  const float* q;
+  int64_t first, last;
   float maximum, sum;
   float* out;
 };
 
 OCTET_KERNEL_LEVELS(
-    /// q: `heads` rows of D. parts [heads]; scratch: heads * (kChunkPositions + 16) floats.
-    void decode_chunk(const DecodeChunk& chunk, const float* q, int64_t heads, int64_t D, DecodePart* parts,
-                      float* scratch);)
+    /// Bits of a part do not depend on the others. scratch: n * kChunkPositions floats.
+    void decode_chunk(const DecodeChunk& chunk, DecodePart* parts, int64_t n, int64_t D, float* scratch);)
 
 }  // namespace octet::kernels

@@ -98,6 +98,27 @@ TEST_P(DecodeAttention, SpansAndNeighboursDoNotChangeTheBits) {
   EXPECT_EQ(std::vector<float>(both.begin() + 4 * 36, both.end()), alone);
 }
 
+/// Rows of a prompt are read in blocks, and long prompts in several passes: a row has the bits that it has alone.
+TEST_P(DecodeAttention, APromptHasTheBitsOfSingleRows) {
+  for (const int64_t per_kv : {1, 2, 3, 5}) {
+    const DecodeShape shape{.heads = 2 * per_kv, .kv_heads = 2, .head_dim = 20};
+    Rng rng(6);
+    const Cache cache(1800, shape, rng);
+    const std::vector<KvSpan> all = {cache.part(0, 1800)};
+    std::vector<DecodeRow> rows;
+    for (int64_t t = 0; t < 1800; ++t) rows.push_back({all, t % 7 ? 0 : std::max<int64_t>(0, t - 300), t});
+    rows[9] = {all, 1, 0}, rows[11] = {all, 1000, 1700};
+    const int64_t width = shape.heads * shape.head_dim;
+    const auto q = test::random_f32(rng, 1800 * width);
+    const auto together = compute(shape, rows, q, 2);
+    for (size_t t = 0; t < 1800; t += t < 20 ? 1 : 89) {
+      const auto at = static_cast<int64_t>(t) * width;
+      const auto alone = compute(shape, {&rows[t], 1}, std::vector<float>(q.begin() + at, q.begin() + at + width));
+      EXPECT_EQ(std::vector<float>(together.begin() + at, together.begin() + at + width), alone) << t;
+    }
+  }
+}
+
 TEST_P(DecodeAttention, LargeScoresAndNothingToRead) {
   const DecodeShape shape{.head_dim = 16};
   Rng rng(4);
