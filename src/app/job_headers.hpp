@@ -2,4 +2,6 @@
 #pragma once
 #include "base/config.hpp"
 #include "base/context.hpp"
+#include "infer/eval.hpp"
 #include "infer/generate.hpp"
+#include "infer/score.hpp"

@@ -9,4 +9,7 @@
 #pragma once
 #include "app/job_headers.hpp"
 
-#define OCTET_JOBS(ROW) ROW(generate, generate_job, "completes a prompt")
+#define OCTET_JOBS(ROW)                                                           \
+  ROW(generate, generate_job, "completes a prompt")                               \
+  ROW(score, score_job, "ids, log-probabilities and logits of given text or ids") \
+  ROW(eval, eval_job, "how well a model predicts text: bits per byte")

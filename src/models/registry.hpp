@@ -17,8 +17,9 @@ struct LoadOptions {
 
 /// What a model argument names (architecture.md 5).
 struct ModelPlace {
-  std::string path;   // folder or file that exists
-  std::string found;  // "path", "run last", ...: for messages
+  std::string path;        // folder that exists
+  std::string found;       // "path", "run last", ...: for messages
+  std::string checkpoint;  // path, or the newest checkpoint if path is a run
 };
 
 /// Finds a model argument: path (checkpoint, run, Hugging Face folder), run name (`last`, `@2`, unique part), ./models,
