@@ -73,9 +73,11 @@ OCTET_INLINE void multiply(Tile<R, Z>& t, Left left, const uint32_t* panel, int6
 
 /// Where a tile goes. columns <= 64 exist from c on.
 struct Target {
+  Store as;
   char* c;
   int64_t row_bytes;
   int64_t columns;
+  OCTET_INLINE_MEMBER Target below(int64_t i) const { return {as, c + i * row_bytes, row_bytes, columns}; }
 };
 
 template <Store kStore, int R, int Z>
@@ -96,43 +98,43 @@ OCTET_INLINE void put(const Tile<R, Z>& t, const Target& out) {
   });
 }
 
-template <Store kStore, int R, int Z, class Left>
+template <int R, int Z, class Left>
 [[gnu::noinline]] static void tile(Left left, const uint32_t* panel, int64_t depth, const Target& out) {
-  if constexpr (kStore == Store::add_f32)  // needed in `depth` cycles
-    unroll<R>([&](auto i) OCTET_LAMBDA {
-      unroll<Z>([&](auto z)
-                    OCTET_LAMBDA { _mm_prefetch(out.c + i.value * out.row_bytes + 64 * z.value, _MM_HINT_T0); });
-    });
+  if (out.as == Store::add_f32)  // needed in `depth` cycles
+    for (int i = 0; i < R; ++i)
+      for (int z = 0; z < Z; ++z) _mm_prefetch(out.c + i * out.row_bytes + 64 * z, _MM_HINT_T0);
   Tile<R, Z> t;
   multiply(t, left, panel, depth);
-  put<kStore>(t, out);
+  if (out.as == Store::bf16)
+    put<Store::bf16>(t, out);
+  else if (out.as == Store::f32)
+    put<Store::f32>(t, out);
+  else
+    put<Store::add_f32>(t, out);
 }
 
 /// `rows` rows against the first 16 Z columns of a panel, R rows at a time.
-template <Store kStore, int R, int Z, class Left>
-OCTET_INLINE void strip(Left left, const uint32_t* panel, int64_t depth, const Target& target, int64_t rows) {
+template <int R, int Z, class Left>
+OCTET_INLINE void strip(Left left, const uint32_t* panel, int64_t depth, const Target& out, int64_t rows) {
   int64_t i = 0;
-  const auto at = [&]() OCTET_LAMBDA {
-    return Target{target.c + i * target.row_bytes, target.row_bytes, target.columns};
-  };
-  for (; i + R <= rows; i += R) tile<kStore, R, Z>(left.below(i), panel, depth, at());
-  for (; i + 4 <= rows; i += 4) tile<kStore, 4, Z>(left.below(i), panel, depth, at());
-  for (; i + 2 <= rows; i += 2) tile<kStore, 2, Z>(left.below(i), panel, depth, at());
-  for (; i < rows; ++i) tile<kStore, 1, Z>(left.below(i), panel, depth, at());
+  for (; i + R <= rows; i += R) tile<R, Z>(left.below(i), panel, depth, out.below(i));
+  for (; i + 4 <= rows; i += 4) tile<4, Z>(left.below(i), panel, depth, out.below(i));
+  for (; i + 2 <= rows; i += 2) tile<2, Z>(left.below(i), panel, depth, out.below(i));
+  for (; i < rows; ++i) tile<1, Z>(left.below(i), panel, depth, out.below(i));
 }
 
 /// 18 to 24 accumulators, and R divides the slivers of PackedRows.
-template <Store kStore, class Left>
+template <class Left>
 static void panel_product(Left left, const uint32_t* panel, int64_t depth, const Target& out, int64_t rows) {
   switch ((out.columns + 15) / 16) {
     case 1:
-      return strip<kStore, 12, 1>(left, panel, depth, out, rows);
+      return strip<12, 1>(left, panel, depth, out, rows);
     case 2:
-      return strip<kStore, 12, 2>(left, panel, depth, out, rows);
+      return strip<12, 2>(left, panel, depth, out, rows);
     case 3:
-      return strip<kStore, 6, 3>(left, panel, depth, out, rows);
+      return strip<6, 3>(left, panel, depth, out, rows);
     default:
-      return strip<kStore, 6, 4>(left, panel, depth, out, rows);
+      return strip<6, 4>(left, panel, depth, out, rows);
   }
 }
 
@@ -230,12 +232,10 @@ static void deep_block(Store store_as, const GemmPart& p, int64_t row, int64_t r
     const int64_t depth = min64(kDepthBlock, p.depth - d);
     const PlainRows left{reinterpret_cast<const char*>(p.a + row * p.lda + d), 2 * p.lda};
     for (int64_t q = p.first_panel; q < p.last_panel; ++q) {
-      const Target sum{reinterpret_cast<char*>(p.work + (q - p.first_panel) * kPanel), 4 * ld, kPanel};
+      const Target sum{d == 0 ? Store::f32 : Store::add_f32,
+                       reinterpret_cast<char*>(p.work + (q - p.first_panel) * kPanel), 4 * ld, kPanel};
       const uint32_t* panel = p.panels + (q * pairs + d / 2) * kPanel;
-      if (d == 0)
-        panel_product<Store::f32>(left, panel, depth, sum, rows);
-      else
-        panel_product<Store::add_f32>(left, panel, depth, sum, rows);
+      panel_product(left, panel, depth, sum, rows);
     }
   }
   const int64_t column = p.first_panel * kPanel, columns = min64(p.columns, p.last_panel * kPanel) - column;
@@ -252,15 +252,13 @@ static void deep_block(Store store_as, const GemmPart& p, int64_t row, int64_t r
     }
 }
 
-template <Store kStore>
-static void shallow_block(const GemmPart& p, int64_t row, int64_t rows) {
-  constexpr int64_t kSize = kStore == Store::bf16 ? 2 : 4;
+static void shallow_block(Store store_as, const GemmPart& p, int64_t row, int64_t rows) {
+  const int64_t size = store_as == Store::bf16 ? 2 : 4, pairs = (p.depth + 1) / 2;
   const PlainRows left{reinterpret_cast<const char*>(p.a + row * p.lda), 2 * p.lda};
-  const int64_t pairs = (p.depth + 1) / 2;
   for (int64_t q = p.first_panel; q < p.last_panel; ++q) {
-    char* c = static_cast<char*>(p.c) + (row * p.ldc + q * kPanel) * kSize;
-    const Target out{c, p.ldc * kSize, min64(kPanel, p.columns - q * kPanel)};
-    panel_product<kStore>(left, p.panels + q * pairs * kPanel, p.depth, out, rows);
+    char* c = static_cast<char*>(p.c) + (row * p.ldc + q * kPanel) * size;
+    const Target out{store_as, c, p.ldc * size, min64(kPanel, p.columns - q * kPanel)};
+    panel_product(left, p.panels + q * pairs * kPanel, p.depth, out, rows);
   }
 }
 
@@ -271,12 +269,8 @@ void gemm_part(Store store_as, const GemmPart& p) {
     const int64_t rows = min64(block, p.rows - row);
     if (deep)
       deep_block(store_as, p, row, rows);
-    else if (store_as == Store::bf16)
-      shallow_block<Store::bf16>(p, row, rows);
-    else if (store_as == Store::f32)
-      shallow_block<Store::f32>(p, row, rows);
     else
-      shallow_block<Store::add_f32>(p, row, rows);
+      shallow_block(store_as, p, row, rows);
   }
 }
 
@@ -321,11 +315,9 @@ void wgrad_part(const WgradPart& p) {
         const PackedRows left{reinterpret_cast<const char*>(y + n / kSliver * sliver_size(pairs)),
                               4 * sliver_size(pairs)};
         float* dw = p.dw + (p.n0 + n) * p.ldw + p.k0 + k;
-        const Target out{reinterpret_cast<char*>(dw), 4 * p.ldw, min64(kPanel, K - k)};
-        if (m0 == 0 && !p.accumulate)
-          panel_product<Store::f32>(left, x + k * pairs, 2 * pairs, out, min64(kWgradN, N - n));
-        else
-          panel_product<Store::add_f32>(left, x + k * pairs, 2 * pairs, out, min64(kWgradN, N - n));
+        const Store as = m0 == 0 && !p.accumulate ? Store::f32 : Store::add_f32;
+        const Target out{as, reinterpret_cast<char*>(dw), 4 * p.ldw, min64(kPanel, K - k)};
+        panel_product(left, x + k * pairs, 2 * pairs, out, min64(kWgradN, N - n));
       }
   }
 }

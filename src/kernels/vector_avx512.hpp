@@ -8,10 +8,12 @@
 #include <immintrin.h>
 
 #include <cstdint>
+#include <utility>
 
-#define OCTET_INLINE [[gnu::always_inline, maybe_unused]] static inline
-#define OCTET_INLINE_MEMBER [[gnu::always_inline]] inline
-#define OCTET_LAMBDA __attribute__((always_inline))
+// Checks of undefined behaviour inside every small piece would make the sanitizer's build of these files take minutes.
+#define OCTET_INLINE [[gnu::always_inline, maybe_unused, gnu::no_sanitize("undefined")]] static inline
+#define OCTET_INLINE_MEMBER [[gnu::always_inline, gnu::no_sanitize("undefined")]] inline
+#define OCTET_LAMBDA __attribute__((always_inline, no_sanitize("undefined")))
 
 namespace octet::kernels {
 
@@ -20,14 +22,16 @@ struct Index {
   static constexpr int value = I;
 };
 
+template <class F, int... I>
+OCTET_INLINE void unroll_list(const F& f, std::integer_sequence<int, I...>) {
+  (f(Index<I>{}), ...);
+}
+
 /// f(Index<0>), ..., f(Index<N-1>), unrolled before anything else: arrays of vectors indexed by the constants stay in
 /// registers, which GCC 12 does not manage with an ordinary loop, however small.
-template <int N, int I = 0, class F>
+template <int N, class F>
 OCTET_INLINE void unroll(const F& f) {
-  if constexpr (I < N) {
-    f(Index<I>{});
-    unroll<N, I + 1>(f);
-  }
+  unroll_list(f, std::make_integer_sequence<int, N>{});
 }
 
 /// The first n lanes (all for n >= 16, none for n <= 0).
