@@ -66,6 +66,7 @@ add_custom_target(octet_tests)
 octet_room(base LINK fmt::fmt Threads::Threads PkgConfig::XXHASH)
 octet_room(kernels)
 octet_room(data LINK PkgConfig::ZSTD ZLIB::ZLIB simdjson)
+include(cmake/report.cmake)
 if(OCTET_TORCH)
   # One precompiled header for every file that sees libtorch (engineering: 26 s once, then 3 s a file instead of 10 s).
   file(WRITE ${CMAKE_BINARY_DIR}/pch_owner.cpp "")
