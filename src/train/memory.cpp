@@ -60,7 +60,7 @@ MemoryNeed estimate_memory(const Parameters& parameters, const ModelConfig& mode
   need.gradients = 4 * trained;
   need.moments = 8 * trained;
   need.copies = shape.precision == Precision::bf16 ? 4 * trained : 0;
-  need.activations = static_cast<int64_t>(activation_bytes(model, shape));
+  need.activations = static_cast<int64_t>(std::min(activation_bytes(model, shape), 1e18));
   return need;
 }
 

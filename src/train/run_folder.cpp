@@ -22,9 +22,12 @@ std::unique_ptr<FileLock> take_lock(Files& files, const std::string& path) {
   return nullptr;
 }
 
-int64_t step_of(ByteView line) {
+/// Was the line written before the checkpoint of `step`?
+bool is_before(ByteView line, int64_t step) {
   const Json j = parse_json(line, "line", {1 << 24, 16});
-  return j.is_object() && j.contains("step") && j["step"].is_number_integer() ? j["step"].get<int64_t>() : -1;
+  if (!j.is_object() || !j.contains("step") || !j["step"].is_number_integer()) return false;
+  const int64_t at = j["step"];
+  return at < step || (at == step && j.contains("loss"));
 }
 
 }  // namespace
@@ -83,22 +86,22 @@ int64_t RunFolder::cut_after(int64_t step) {
   return taken;
 }
 
-// Lines come in order of their steps, so that later ones are the end of the file.
+// Lines come in the order in which they were known, so that what is to go is the end of the file.
 int64_t RunFolder::cut(const std::string& path, int64_t step) {
   const Bytes content = context_.files->read(path);
   size_t keep = 0;
-  int64_t taken = 0;
+  int64_t steps = 0;
+  bool going = false;
   for (size_t begin = 0; begin < content.size();) {
     const size_t end = content.find('\n', begin);
-    const bool whole = end != Bytes::npos;
-    if (taken > 0 || !whole || step_of(ByteView(content).substr(begin, end - begin)) > step)
-      ++taken;
-    else
-      keep = end + 1;
-    begin = whole ? end + 1 : content.size();
+    const ByteView line = ByteView(content).substr(begin, end - begin);
+    begin = end == Bytes::npos ? content.size() : end + 1;
+    going = going || end == Bytes::npos || !is_before(line, step);
+    if (!going) keep = begin;
+    if (going && line.find("\"loss\":") != ByteView::npos) ++steps;
   }
   if (keep < content.size()) context_.files->truncate(path, static_cast<int64_t>(keep));
-  return taken;
+  return steps;
 }
 
 std::string environment_json() {

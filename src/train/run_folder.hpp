@@ -26,8 +26,9 @@ class RunFolder {
   /// A line of log.txt, with the time.
   void log(std::string_view text);
   void sync();
-  /// Takes lines of later steps, and a last line that is not whole, out of metrics, samples and patches. Returns the
-  /// number of metrics lines taken out.
+  /// Takes out of metrics, samples and patches what a run that goes on from the checkpoint of `step` writes again:
+  /// lines of later steps, what was measured at `step` itself (all lines without `loss`), and a last line that is not
+  /// whole. Returns the number of steps whose metrics were taken out.
   int64_t cut_after(int64_t step);
 
  private:

@@ -16,6 +16,8 @@ ScratchFolder::~ScratchFolder() {
   std::filesystem::remove_all(path_, ignored);
 }
 
+std::string source_path(std::string_view name) { return join_path(OCTET_SOURCE_DIR, name); }
+
 std::string shared_folder(std::string_view name) {
   const char* given = std::getenv("OCTET_SHARED");
   const std::string root = given && *given ? given : join_path(OCTET_SOURCE_DIR, "../shared");

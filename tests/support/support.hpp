@@ -24,6 +24,9 @@ class ScratchFolder {
 /// OCTET_NEEDS_SHARED.
 std::string shared_folder(std::string_view name);
 
+/// A file or folder of the source tree.
+std::string source_path(std::string_view name);
+
 /// Runs f and expects Error(code) whose message contains `part`.
 void expect_error(Code code, std::string_view part, const std::function<void()>& f);
 
