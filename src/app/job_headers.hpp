@@ -5,3 +5,4 @@
 #include "infer/eval.hpp"
 #include "infer/generate.hpp"
 #include "infer/score.hpp"
+#include "train/train.hpp"

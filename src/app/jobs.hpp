@@ -10,6 +10,7 @@
 #include "app/job_headers.hpp"
 
 #define OCTET_JOBS(ROW)                                                           \
+  ROW(train, train_job, "trains or continues a model")                            \
   ROW(generate, generate_job, "completes a prompt")                               \
   ROW(score, score_job, "ids, log-probabilities and logits of given text or ids") \
   ROW(eval, eval_job, "how well a model predicts text: bits per byte")
