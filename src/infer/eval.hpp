@@ -6,8 +6,8 @@
 namespace octet::eval_job {
 
 struct Config {
-  std::string model;
-  std::vector<std::string> text;
+  std::string model = {};
+  std::vector<std::string> text = {};
   int64_t window = 0, stride = 0;
   InferPrecision precision = InferPrecision::fp32;
   HfCompat hf_compat = HfCompat::off;
@@ -32,7 +32,7 @@ struct Result {
                flops_per_byte_with_patcher)
 };
 struct Report {
-  std::string model;
+  std::string model = {};
   Result total;
   int64_t window = 0, stride = 0;
   std::string precision;

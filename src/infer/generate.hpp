@@ -6,13 +6,13 @@
 namespace octet::generate_job {
 
 struct Config {
-  std::string model, prompt, prompt_file;
+  std::string model = {}, prompt = {}, prompt_file = {};
   int64_t max_units = 200;
   double temperature = 0.8;
   int64_t top_k = 0;
   double top_p = 1, min_p = 0;
   int64_t seed = 0;
-  std::vector<std::string> stop;
+  std::vector<std::string> stop = {};
   bool raw = false, show_patches = false;
   InferPrecision precision = InferPrecision::fp32;
   HfCompat hf_compat = HfCompat::off;

@@ -6,7 +6,7 @@
 namespace octet::score_job {
 
 struct Config {
-  std::string model, text, ids, out;
+  std::string model = {}, text = {}, ids = {}, out = {};
   InferPrecision precision = InferPrecision::fp32;
   HfCompat hf_compat = HfCompat::off;
   OCTET_FIELDS(Config, OCTET_FIELD(model, argument(1), "run, checkpoint, or folder of a published model"),
