@@ -34,7 +34,7 @@ const plots = (() => {
     if (a >= 1e6) return (v / 1e6).toPrecision(3) + 'M';
     if (a >= 1e4) return (v / 1e3).toPrecision(3) + 'k';
     if (Number.isInteger(v)) return String(v);
-    return a !== 0 && a < 1e-3 ? v.toExponential(2) : String(Number(v.toPrecision(4)));
+    return a !== 0 && a < 1e-4 ? v.toExponential(2) : String(Number(v.toPrecision(4)));
   }
 
   // At most about n round numbers from low to high.
@@ -66,7 +66,7 @@ const plots = (() => {
   }
 
   // Limits of y; `focus` looks away from the first twentieth of x, where a loss falls from its beginning.
-  function limits(data, focus) {
+  function limits(data, focus, zero) {
     const from = data.x[0] + (focus ? 0.05 : 0) * (data.x[data.x.length - 1] - data.x[0]);
     let values = [];
     for (const y of data.ys)
@@ -74,6 +74,7 @@ const plots = (() => {
         if (known(v) && data.x[i] >= from) values.push(v);
       });
     if (!values.length) values = data.ys.flat().filter(known);
+    if (zero) values.push(0);
     let low = values.reduce((a, b) => Math.min(a, b), Infinity),
         high = values.reduce((a, b) => Math.max(a, b), -Infinity);
     if (!(low <= high)) return [0, 1];
@@ -98,6 +99,7 @@ const plots = (() => {
                          y1: 5,
                          y2: 5,
                          'stroke-width': 2.5,
+                         'stroke-opacity': s.faint ? 0.35 : 1,
                          stroke: `var(--s${ink(s, k)})`,
                          'stroke-dasharray': (s.dash || []).join(' ') || null
                        }),
@@ -272,12 +274,14 @@ const plots = (() => {
            options.legend, plot, readout, table);
     figures.add(draw);
     new ResizeObserver(() => {
-      if (Math.abs(plot.clientWidth - width) > 1) draw();
+      window.requestAnimationFrame(() => {
+        if (Math.abs(plot.clientWidth - width) > 1) draw();
+      });
     }).observe(plot);
     return {node, draw};
   }
 
-  // title, unit, series() -> [series], xName()
+  // title, series() -> [series], xName(), zero: y begins at 0
   function lines(options) {
     let series = [], data = {x: [], ys: []}, focus = true;
     const legendBox = el('div');
@@ -302,7 +306,7 @@ const plots = (() => {
       draw(width) {
         series = options.series();
         data = join(series);
-        const near = limits(data, true), all = limits(data, false);
+        const near = limits(data, true, options.zero), all = limits(data, false, options.zero);
         whole.hidden = all[1] - all[0] < 1.3 * (near[1] - near[0]);
         legendBox.replaceChildren(legend(series));
         const size = {width, height: Math.round(Math.max(180, Math.min(260, width * 0.55)))};

@@ -58,12 +58,11 @@
     if (rows.length < 2) return null;
     const most = Math.max(...rows.map((r) => r[1]));
     return el(
-        'table', {class: 'bars', 'aria-label': 'Bits per byte, less is better'},
-        el('thead', {}, el('tr', {}, ['bits per byte, less is better', '', ''].map((v) => el('th', {}, v)))),
+        'table', {class: 'bars'}, el('caption', {}, 'Bits per byte; less is better'),
         el('tbody', {},
            rows.map(
                ([name, v, own]) =>
-                   el('tr', {}, el('td', {}, name), el('td', {class: 'number'}, bits(v)),
+                   el('tr', {}, el('th', {scope: 'row'}, name), el('td', {class: 'number'}, bits(v)),
                       el('td', {},
                          el('span', {class: own ? 'bar' : 'bar other', style: `width:${(100 * v) / most}%`}))))));
   }
@@ -124,18 +123,17 @@
     });
   }
 
+  // Counters and the loss have a place of their own; every other number of metrics.jsonl is a curve.
   function curves() {
-    const one = (title, name, y) => ({title, xName: () => axes[axis], series: () => [{name, x: xs(run.train), y}]});
-    const known_names = ['step', 'units', 'seconds', 'loss', 'bpb', 'lr', 'grad_norm', 'patch', 'mem_mib'];
+    const titles = {lr: ['Learning rate', 'rate'], grad_norm: ['Gradient norm, before clipping', 'norm']};
+    titles.mem_mib = ['Memory of the process', 'MiB'];
+    titles.patch = ['Patch length on training text', 'bytes'];
+    const one = ([title, name], y) =>
+        ({title, zero: true, xName: () => axes[axis], series: () => [{name, x: xs(run.train), y}]});
     const out = [{title: 'Bits per byte', xName: () => axes[axis], series: lossSeries}];
-    for (const [title, name] of [['Learning rate', 'lr'], ['Gradient norm, before clipping', 'grad_norm']])
-      if (column(run.train, name).some(known))
-        out.push(one(title, name === 'lr' ? 'learning rate' : 'norm', column(run.train, name)));
-    if (column(run.train, 'units').length) out.push(one('Speed', 'bytes/s', rate()));
-    if (column(run.train, 'mem_mib').some(known))
-      out.push(one('Memory of the process', 'MiB', column(run.train, 'mem_mib')));
-    for (const name of Object.keys(run.train.columns))
-      if (!known_names.includes(name)) out.push(one(name, name, column(run.train, name)));
+    for (const [name, y] of Object.entries(run.train.columns))
+      if (!['step', 'units', 'seconds', 'loss', 'bpb'].includes(name)) out.push(one(titles[name] || [name, name], y));
+    if (column(run.train, 'units').length) out.splice(3, 0, one(['Speed', 'bytes/s'], rate()));
     const choose =
         el('select', {
           id: 'axis',
@@ -208,10 +206,7 @@
 
   // ---- text
 
-  const tints = {
-    entropy: ['uncertainty before each byte (what the patcher looks at, nats)', 'nats of uncertainty'],
-    surprise: ['surprise of the model (bits)', 'bits of surprise']
-  };
+  const tints = {entropy: 'uncertainty of the patcher (nats)', surprise: 'surprise of the model (bits)'};
 
   function sampleText(s, tint, scale) {
     if (!s.bytes) return el('div', {class: 'text'}, s.prompt ? el('strong', {}, s.prompt) : null, s.text || '');
@@ -242,7 +237,7 @@
     const box = el('div'), label = el('output', { for: 'step'
                            });
     const tint =
-        el('select', {id: 'tint', onchange: () => show()}, there.map((t) => el('option', {value: t}, tints[t][0])));
+        el('select', {id: 'tint', onchange: () => show()}, there.map((t) => el('option', {value: t}, tints[t])));
     const slider = el('input', {
       id: 'step',
       type: 'range',
