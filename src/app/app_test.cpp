@@ -5,6 +5,7 @@
 #include "app/presets.hpp"
 #include "app/terminal.hpp"
 #include "base/json.hpp"
+#include "data/runs.hpp"
 #include "tests/support/support.hpp"
 
 #include <gmock/gmock.h>
@@ -35,8 +36,9 @@ struct ScoreConfig {
 };
 struct TrainConfig {
   Inner train;
-  std::string data;
-  OCTET_FIELDS(TrainConfig, OCTET_FIELD(train, any, "training"), OCTET_FIELD(data, required, "files"))
+  std::string data, resume;
+  OCTET_FIELDS(TrainConfig, OCTET_FIELD(train, any, "training"), OCTET_FIELD(data, required, "files"),
+               OCTET_FIELD(resume, text, "run"))
 };
 
 std::vector<Command> test_table() {
@@ -140,11 +142,28 @@ TEST(Launch, EngineGetsTheResolvedConfig) {
   EXPECT_EQ(o.out, "result\n");
   EXPECT_EQ(engine_command, "train");
   EXPECT_EQ(engine_threads, 2);
-  EXPECT_EQ(engine_toml, "data = \"d\"\n\n[train]\nsteps = 5\n");  // positional files come after --config
+  EXPECT_EQ(engine_toml,
+            "data = \"d\"\nresume = \"\"\n\n[train]\nsteps = 5\n");  // positional files come after --config
   EXPECT_EQ(std::string(std::getenv("OMP_NUM_THREADS")), "2");
   run({"train", folder / "a.toml", "--set", "train.steps=7", "--train.steps", "8"});
   EXPECT_THAT(engine_toml, HasSubstr("steps = 8"));
   setenv("OMP_NUM_THREADS", "1", 1);
+}
+
+TEST(Launch, ResumeStartsFromTheRunsConfig) {
+  test::ScratchFolder folder;
+  const auto files = make_posix_files();
+  files->make_folders(folder / "a");
+  write_run_status(*files, folder / "a", {});
+  files->write_atomically(folder / "a/config.toml", "data = \"d\"\n[train]\nsteps = 5\n");
+  for (const char* place : {"a", "a/step-3", "a/ckpt/best"}) {
+    const Outcome o = run({"train", "--resume", folder / place, "--dry-run"});
+    EXPECT_EQ(o.code, 0) << o.err;
+    EXPECT_THAT(o.out, HasSubstr(format("steps = 5  # {}:3", folder / "a/config.toml")));
+  }
+  EXPECT_EQ(run({"train", "--resume", folder / "a", "--train.steps", "9"}).code, 0);
+  EXPECT_THAT(engine_toml, HasSubstr("steps = 9"));
+  EXPECT_EQ(run({"train", "--resume", folder / "b"}).code, 4);
 }
 
 TEST(Launch, ProgressNotesAndWarningsGoToStderr) {
@@ -252,7 +271,7 @@ TEST(Commands, AreComplete) {
       EXPECT_FALSE(taken.count(path)) << path << " is an option of all commands";
       EXPECT_FALSE(f.rule.key && letters.count(std::string(1, f.rule.key))) << path;
     });
-    if (c.id.starts_with("docs_")) continue;  // hidden
+    if (c.id == "docs_reference" || c.id == "runs_list") continue;  // hidden
     EXPECT_EQ(page_of(c.id).examples.size(), 3u);
     EXPECT_THAT(help_overview(commands()), HasSubstr(c.name()));
     const std::string help = help_command(c, config.table);
@@ -260,7 +279,7 @@ TEST(Commands, AreComplete) {
     EXPECT_THAT(manual_page(commands()), HasSubstr(".SS " + c.name()));
     EXPECT_THAT(reference_page(commands()), HasSubstr("## octet " + c.name() + "\n"));
     for (const char* shell : {"bash", "zsh", "fish"})
-      EXPECT_THAT(completion_script(commands(), shell), HasSubstr(c.name()));
+      EXPECT_THAT(completion_script(commands(), shell), HasSubstr(c.name().substr(c.name().find(' ') + 1)));
   }
 }
 
@@ -271,6 +290,19 @@ TEST(Commands, GlobalOptionsAreFrozen) {
   EXPECT_EQ(join(names, " "),
             "json set config preset new dry_run threads device progress color ascii quiet verbose log help version "
             "completions man");
+}
+
+TEST(Presets, AreValidConfigsOfTrain) {
+  const Command* train = find_command(commands(), "train");
+  if (!train) GTEST_SKIP() << "octet train is not registered yet";
+  for (const Preset& p : presets()) {
+    SCOPED_TRACE(p.name);
+    const ConfigHolder config = train->make();
+    ConfigReader reader(config.table);
+    reader.read_toml(p.toml, p.name);
+    EXPECT_TRUE(reader.problems().empty()) << reader.problems()[0].where << ": " << reader.problems()[0].what;
+    EXPECT_FALSE(p.title().empty());
+  }
 }
 
 TEST(Presets, AreRefusedByName) {

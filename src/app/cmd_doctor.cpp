@@ -2,6 +2,7 @@
 
 #include "app/launch.hpp"
 #include "app/terminal.hpp"
+#include "base/machine.hpp"
 #include "kernels/cpu.hpp"
 
 #include <sys/statvfs.h>
@@ -44,10 +45,8 @@ Check check_cpu() {
   std::string found;
   for (const char* flag : {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16"})
     if (flags.find(format(" {} ", flag)) != std::string::npos) found += format(" {}", flag);
-  const std::string model = proc_value("/proc/cpuinfo", "model name");
   const kernels::Level level = kernels::cpu_level();
-  Check check{"cpu", Health::good,
-              format("{} cores, {}{}", available_cores(), model.empty() ? "unknown" : model, found), ""};
+  Check check{"cpu", Health::good, format("{} cores, {}{}", available_cores(), cpu_name(), found), ""};
   if (level < kernels::Level::bf16) {
     check.health = Health::warning;
     check.fix =
@@ -57,7 +56,7 @@ Check check_cpu() {
 }
 
 Check check_memory() {
-  const double free_bytes = std::strtod(proc_value("/proc/meminfo", "MemAvailable").c_str(), nullptr) * 1024;
+  const double free_bytes = static_cast<double>(memory_available());
   const double total = std::strtod(proc_value("/proc/meminfo", "MemTotal").c_str(), nullptr) * 1024;
   Check check{"memory", Health::good, format("{} of {} available", bytes_text(free_bytes), bytes_text(total)), ""};
   if (free_bytes < 2e9) check.health = Health::warning, check.fix = "training the small presets takes about 2 GB";

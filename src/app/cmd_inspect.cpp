@@ -1,8 +1,8 @@
 #include "app/cmd_inspect.hpp"
 
 #include "app/terminal.hpp"
-#include "base/json.hpp"
 #include "data/formats/safetensors.hpp"
+#include "data/runs.hpp"
 
 namespace octet::app {
 
@@ -43,20 +43,6 @@ InspectReport inspect_tensors(const Safetensors& tensors, const std::string& pat
   return report;
 }
 
-// Folders of octet are described by the files they hold: a run by its summary, a checkpoint by its tensors.
-std::string newest_checkpoint(Files& files, const std::string& run) {
-  const std::string folder = join_path(run, "ckpt");
-  std::string best;
-  int64_t best_step = -1;
-  if (files.info(folder).kind != FileKind::folder) return {};
-  for (const std::string& name : files.list(folder)) {
-    if (!name.starts_with("step-") || name.find_first_not_of("0123456789", 5) != std::string::npos) continue;
-    const int64_t step = std::strtoll(name.c_str() + 5, nullptr, 10);
-    if (step > best_step) best = join_path(folder, name), best_step = step;
-  }
-  return best;
-}
-
 void show(Context& context, const InspectReport& report) {
   if (context.json) return context.out(to_json(report) + "\n");
   std::string text =
@@ -74,16 +60,23 @@ void show(Context& context, const InspectReport& report) {
 
 int cmd_inspect(Context& context, const InspectConfig& config) {
   Files& files = *context.files;
-  const FileKind kind = files.info(config.path).kind;
-  OCTET_CHECK(bad_file, kind == FileKind::file || kind == FileKind::folder, "{}: no such file or folder", config.path);
+  std::string path = config.path;
+  if (!files.exists(path)) path = find_run(context, path);
+  const FileKind kind = files.info(path).kind;
+  OCTET_CHECK(bad_file, kind == FileKind::file || kind == FileKind::folder, "{}: no such file, folder or run",
+              config.path);
   if (kind == FileKind::file)
-    return show(context, inspect_tensors(open_checkpoint(files, config.path), config.path, "safetensors")), 0;
-  const bool run = files.exists(join_path(config.path, "summary.json"));
-  const std::string folder = run ? newest_checkpoint(files, config.path) : config.path;
-  if (run && !context.json)
-    context.out(format("{}   run  {}\n", config.path, files.read(join_path(config.path, "summary.json"))));
-  OCTET_CHECK(bad_file, !folder.empty(), "{}: the run has no checkpoint", config.path);
-  return show(context, inspect_tensors(open_checkpoint(files, folder), folder, "checkpoint")), 0;
+    return show(context, inspect_tensors(open_checkpoint(files, path), path, "safetensors")), 0;
+  if (is_run(files, path)) {
+    const RunStatus status = read_run(files, path).status;
+    if (!context.json)
+      context.out(
+          format("{}   run  {}  {}  step {}/{}\n", path, status.state, status.model, status.step, status.steps));
+    const std::string run = path;
+    path = newest_checkpoint(files, run);
+    OCTET_CHECK(bad_file, !path.empty(), "{}: the run has no checkpoint yet", run);
+  }
+  return show(context, inspect_tensors(open_checkpoint(files, path), path, "checkpoint")), 0;
 }
 
 }  // namespace octet::app

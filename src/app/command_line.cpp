@@ -124,12 +124,13 @@ struct Parser {
     for (const Option& o : own)
       if (o.field.rule.place) places.push_back(&o);
     std::sort(places.begin(), places.end(), [](auto* a, auto* b) { return a->field.rule.place < b->field.rule.place; });
-    if (places.empty()) return void(line.config_files = positional);
+    const std::string usage = usage_arguments(config.table);
+    if (places.empty() && usage == "[CONFIG.toml]") return void(line.config_files = positional);
     for (size_t i = 0; i < positional.size(); ++i) {
-      const bool rest = i >= places.size() && places.back()->field.type->kind == Kind::list;
+      const bool rest = i >= places.size() && !places.empty() && places.back()->field.type->kind == Kind::list;
       if (i >= places.size() && !rest)
         throw Error(Code::usage, format("unexpected argument `{}`", positional[i]),
-                    format("usage: octet {} {}", line.command->name(), usage_arguments(config.table)));
+                    usage_line(*line.command, config.table));
       const Option& o = rest ? *places.back() : *places[i];
       line.given.push_back({o.path, positional[i], upper(o.field.name), o.field.type->kind == Kind::list});
     }
@@ -173,7 +174,9 @@ CommandLine parse_command_line(const std::vector<std::string>& words, const std:
 
 std::string usage_arguments(Table config) {
   std::vector<std::pair<int, std::string>> places;
-  each_leaf(config, [&](const std::string&, const Field& f) {
+  bool tables = false;
+  each_leaf(config, [&](const std::string& path, const Field& f) {
+    tables |= path.find('.') != std::string::npos;
     if (!f.rule.place) return;
     const std::string name = upper(f.name) + (f.type->kind == Kind::list ? "..." : "");
     places.emplace_back(f.rule.place, f.rule.must ? name : "[" + name + "]");
@@ -181,14 +184,18 @@ std::string usage_arguments(Table config) {
   std::sort(places.begin(), places.end());
   std::vector<std::string> words;
   for (const auto& [place, word] : places) words.push_back(word);
-  return words.empty() ? "[CONFIG.toml]" : join(words, " ");
+  return words.empty() && tables ? "[CONFIG.toml]" : join(words, " ");
+}
+
+std::string usage_line(const Command& command, Table config) {
+  const std::string arguments = usage_arguments(config);
+  return format("usage: octet {}{}{} [options]", command.name(), arguments.empty() ? "" : " ", arguments);
 }
 
 void check_arguments(const Command& command, Table config) {
   each_leaf(config, [&](const std::string&, const Field& f) {
     if (f.rule.place && f.rule.must && is_empty(f))
-      throw Error(Code::usage, format("missing argument {}: {}", upper(f.name), f.doc),
-                  format("usage: octet {} {} [options]", command.name(), usage_arguments(config)));
+      throw Error(Code::usage, format("missing argument {}: {}", upper(f.name), f.doc), usage_line(command, config));
   });
 }
 

@@ -48,7 +48,7 @@ struct CommandLine {
   const Command* command = nullptr;  // nullptr: none was named
   GlobalOptions global;
   std::vector<GivenValue> given;          // for the command's config, in order
-  std::vector<std::string> config_files;  // positional files of a command without arguments
+  std::vector<std::string> config_files;  // CONFIG.toml ... in place of arguments
 };
 
 /// Throws Error(usage) naming the word and what was expected. `table` must outlive the result.
@@ -57,7 +57,9 @@ CommandLine parse_command_line(const std::vector<std::string>& words, const std:
 /// Throws Error(usage) if a required argument or flag was left out of `given`, `--set` and files: see launch.cpp.
 void check_arguments(const Command& command, Table config);
 
-/// "MODEL [PROMPT]", "[CONFIG.toml]": the arguments of a command as its usage line shows them.
+/// "MODEL [PROMPT]", "[CONFIG.toml]" (a command without arguments whose config has tables), or "".
 std::string usage_arguments(Table config);
+/// usage: octet score MODEL [options]
+std::string usage_line(const Command& command, Table config);
 
 }  // namespace octet::app

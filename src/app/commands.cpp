@@ -3,6 +3,7 @@
 #include "app/cmd_docs.hpp"
 #include "app/cmd_doctor.hpp"
 #include "app/cmd_inspect.hpp"
+#include "app/cmd_runs.hpp"
 #include "app/jobs.hpp"
 
 #include <algorithm>
@@ -23,6 +24,11 @@ Command own(std::string id, std::string help, int (*run)(Context&, const C&)) {
 std::vector<Command> make_commands() {
   std::vector<Command> table = {OCTET_JOBS(OCTET_LAUNCHER_ROW)};
   table.push_back(own("inspect", "what a model, checkpoint or tensor file holds", cmd_inspect));
+  table.push_back(own("runs", "the runs so far", cmd_runs));
+  table.push_back(own("runs_list", "the same", cmd_runs));
+  table.push_back(own("runs_show", "one run: summary, checkpoints, files", cmd_runs_show));
+  table.push_back(own("runs_open", "a run's report in the browser", cmd_runs_open));
+  table.push_back(own("runs_rm", "deletes runs", cmd_runs_rm));
   table.push_back(own("doctor", "this machine, libtorch, and what is missing", cmd_doctor));
   table.push_back(own("docs_reference", "all commands and keys as Markdown", cmd_docs_reference));
   return table;

@@ -4,8 +4,8 @@
 
 namespace octet::app {
 
-std::string help_welcome(const std::vector<Command>& table);   // `octet`
-std::string help_overview(const std::vector<Command>& table);  // `octet --help`
+std::string help_welcome(const std::vector<Command>& table, const std::string& last_run);  // `octet`
+std::string help_overview(const std::vector<Command>& table);                              // `octet --help`
 std::string help_command(const Command& command, Table config);
 std::string reference_page(const std::vector<Command>& table);  // Markdown
 std::string manual_page(const std::vector<Command>& table);     // roff

@@ -1,10 +1,12 @@
 #include "app/launch.hpp"
 
+#include "app/cmd_runs.hpp"
 #include "app/command_line.hpp"
 #include "app/help.hpp"
 #include "app/presets.hpp"
 #include "app/terminal.hpp"
 #include "base/json.hpp"
+#include "data/runs.hpp"
 #include "kernels/cpu.hpp"
 
 #include <dlfcn.h>
@@ -87,9 +89,30 @@ OctetCallbacks callbacks_of(Bridge& bridge, const GlobalOptions& global, int thr
   return c;
 }
 
-// Layers, weakest first: defaults, preset, files, --set, flags.
+// The config of the run that `resume`, a key some jobs have, names: what is not given again stays as it was.
+void read_resumed(ConfigReader& reader, const CommandLine& line, Files& files) {
+  std::string run;
+  for (const GivenValue& v : line.given)
+    if (v.path == "resume") run = v.value;
+  for (const std::string& set : line.global.set)
+    if (set.starts_with("resume=")) run = set.substr(7);
+  if (run.empty()) return;
+  if (const size_t cut = run.rfind('/'); cut != std::string::npos) {  // RUN/step-400, RUN/best
+    const std::string last = run.substr(cut + 1);
+    if (last.starts_with("step-") || last == "best") run = run.substr(0, cut);
+    if (run.ends_with("/ckpt")) run = run.substr(0, run.size() - 5);
+  }
+  Context context = make_context(1);
+  const std::string folder = find_run(context, run);
+  if (folder.empty()) throw Error(Code::bad_file, format("no run `{}` to resume", run), "all runs: octet runs");
+  const std::string file = join_path(folder, "config.toml");
+  reader.read_toml(files.read(file), file);
+}
+
+// Layers, weakest first: defaults, resumed run, preset, files, --set, flags.
 ConfigReader resolve(const CommandLine& line, const ConfigHolder& config, Files& files) {
   ConfigReader reader(config.table);
+  read_resumed(reader, line, files);
   if (!line.global.preset.empty()) {
     const Preset& preset = find_preset(line.global.preset);
     const std::string name = format("preset {}", preset.name);
@@ -159,11 +182,21 @@ int run_in_engine(const Command& command, const ConfigHolder& config, Terminal& 
   return engine(command.id.c_str(), to_toml(config.table).c_str(), &callbacks);
 }
 
+std::string last_run() {
+  Context context = make_context(1);
+  try {
+    return last_run_line(context);
+  } catch (const Error&) {
+    return {};  // a broken folder is no reason to refuse help
+  }
+}
+
 int dispatch(const CommandLine& line, const std::vector<Command>& table, Terminal& terminal, OctetEngineRun engine) {
   if (line.global.version) return terminal.out("octet " OCTET_VERSION "\n"), 0;
   if (line.global.man) return terminal.out(manual_page(table)), 0;
   if (!line.global.completions.empty()) return terminal.out(completion_script(table, line.global.completions)), 0;
-  if (!line.command) return terminal.out(line.global.help ? help_overview(table) : help_welcome(table)), 0;
+  if (!line.command && line.global.help) return terminal.out(help_overview(table)), 0;
+  if (!line.command) return terminal.out(help_welcome(table, last_run())), 0;
   const ConfigHolder config = line.command->make();
   if (line.global.help) return terminal.out(help_command(*line.command, config.table)), 0;
   if (!line.global.new_.empty()) return terminal.out(documented_preset(line, config)), 0;

@@ -1,5 +1,6 @@
 // The built program, run as a user does.
 #include "base/json.hpp"
+#include "data/runs.hpp"
 #include "tests/support/support.hpp"
 
 #include <gmock/gmock.h>
@@ -55,7 +56,7 @@ TEST(Program, ExitCodes) {
   EXPECT_EQ(shell("octet inspect x --set nonsense=1 2> /dev/null").code, 3);
   EXPECT_EQ(shell("octet inspect /nonexistent 2> /dev/null").code, 4);
   EXPECT_THAT(shell("octet inspect /nonexistent 2>&1").out,
-              HasSubstr("error[file]: /nonexistent: no such file or folder   exit 4"));
+              HasSubstr("error[file]: /nonexistent: no such file, folder or run   exit 4"));
 }
 
 TEST(Program, PipesEndSilently) {
@@ -74,13 +75,54 @@ TEST(Program, DoctorSpeaksJson) {
 
 TEST(Program, ScriptsAreValid) {
   for (const char* name : {"bash", "zsh"}) EXPECT_EQ(shell(format("octet --completions {} | bash -n", name)).code, 0);
-  EXPECT_THAT(
-      shell("octet --completions bash > /tmp/octet-complete-$$; . /tmp/octet-complete-$$; rm /tmp/octet-complete-$$; "
-            "COMP_WORDS=(octet ins); COMP_CWORD=1; _octet; echo ${COMPREPLY[@]}")
-          .out,
-      HasSubstr("inspect\n"));
+  const auto complete = [](const std::string& words, int at) {
+    return shell(format("eval \"$(octet --completions bash)\"; COMP_WORDS=(octet {}); COMP_CWORD={}; _octet; "
+                        "echo \"${{COMPREPLY[@]}}\"",
+                        words, at))
+        .out;
+  };
+  EXPECT_EQ(complete("ins", 1), "inspect\n");
+  EXPECT_EQ(complete("runs sh", 2), "show\n");
+  EXPECT_EQ(complete("runs --new", 2), "--newest --new\n");
+  EXPECT_EQ(complete("runs --set n", 3), "newest=\n");
   EXPECT_EQ(shell("octet --completions tcsh 2> /dev/null").code, 2);
   EXPECT_EQ(shell("octet --man | head -c 9").out, ".TH OCTET");
+}
+
+TEST(Program, ListsShowsAndRemovesRuns) {
+  test::ScratchFolder folder;
+  const auto files = make_posix_files();
+  const auto make = [&](const std::string& name, RunStatus status) {
+    const std::string run = folder / ("runs/" + name);
+    files->make_folders(run);
+    write_run_status(*files, run, status);
+    return run;
+  };
+  RunStatus s;
+  s.state = "stopped", s.name = "headers", s.started = "2026-11-23T13:42:10", s.step = 420, s.steps = 2000;
+  s.val_bpb = 2.38, s.parameters = 3350000, s.seconds = 89;
+  const std::string old = make("20261123-1342-headers-7f3a", s);
+  s.state = "done", s.started = "2026-11-24T13:42:10", s.step = 2000;
+  make("20261124-1342-headers-19c0", s);
+  const auto in_folder = [&](const std::string& line) { return shell(format("cd '{}' && {}", folder.path(), line)); };
+  EXPECT_EQ(in_folder("octet runs").out,
+            "ID    NAME             STATE    STEP        VAL BPB  SIZE    TIME    NOTE\n"
+            "7f3a  headers          stopped  420/2000    2.380    3.35M   1m29s   octet train --resume 7f3a\n"
+            "19c0  headers          done     2000/2000   2.380    3.35M   1m29s\n");
+  const Json list = parse_json(in_folder("octet runs --json -n 1").out, "runs");
+  EXPECT_EQ(list.at("runs").size(), 1u);
+  EXPECT_EQ(list.at("runs").at(0).at("id"), "19c0");
+  EXPECT_THAT(in_folder("octet").out, HasSubstr("last run: 19c0 headers done 2000/2000 val bpb 2.380"));
+  EXPECT_THAT(in_folder("octet runs show @2").out, HasSubstr("bpb    train -  val 2.380"));
+  EXPECT_EQ(in_folder("octet runs show none 2> /dev/null").code, 4);
+  EXPECT_EQ(in_folder("octet runs show headers 2> /dev/null").code, 4);  // two have that name
+  EXPECT_EQ(in_folder("octet runs rm 7f3a none 2> /dev/null").code, 4);
+  EXPECT_TRUE(files->exists(old));  // nothing was touched
+  EXPECT_EQ(in_folder("octet runs rm 7f3a 2> /dev/null").code, 0);
+  EXPECT_FALSE(files->exists(old));
+  s.state = "running";
+  const auto lock = files->lock(make("20261125-1342-busy-aaaa", s) + "/lock");
+  EXPECT_EQ(in_folder("octet runs rm aaaa 2> /dev/null").code, 4);
 }
 
 TEST(Program, InspectsTensors) {

@@ -229,6 +229,21 @@ TEST(Config, RoundTrip) {
   });
 }
 
+TEST(Config, StringsOfEveryKindKeepTheirContent) {
+  const auto text_of = [](std::string_view toml) {
+    return parse_toml<Config>("seed = 1\n" + std::string(toml), "s.toml").model;
+  };
+  EXPECT_EQ(text_of("model = 'C:\\é\"x'  # ü"), "C:\\é\"x");
+  EXPECT_EQ(text_of("'model' = \"\\\"Š\\t\\u00e9\""), "\"Š\té");
+  EXPECT_EQ(text_of("model = '''\n\\Š ''\"\"\"x'''''"), "\\Š ''\"\"\"x''");
+  EXPECT_EQ(text_of("model = \"\"\"\na\\\n   Š \"\"b\\\"\"\"\"\"\""), "aŠ \"\"b\"\"\"");
+  EXPECT_EQ(parse_toml<Config>("\xEF\xBB\xBFmodel = \"€𝄞\"", "s.toml").model, "€𝄞");
+  EXPECT_EQ(faults("\nmodel = \"\xE9\""), "blt.toml:2: byte 10 of the file is not UTF-8; \n");
+  EXPECT_EQ(faults("\nwindow = Š99"), "blt.toml:2: a character outside quotes is not ASCII; \n");
+  EXPECT_EQ(faults("\nmodel = 'a\n"), "blt.toml:2: a string has no end on its line; \n");
+  EXPECT_EQ(faults("\nmodel = '''a\n\n"), "blt.toml:2: a string in three quotes has no end; \n");
+}
+
 TEST(Config, PrintsDocumentedToml) {
   struct Small {
     static std::string print() {

@@ -202,12 +202,20 @@ std::string help_text(Table table) {
 }
 
 std::string reference_text(Table table) {
+  const auto cell = [](std::string_view text) {
+    std::string out_cell(text);
+    for (size_t i = 0; (i = out_cell.find('|', i)) != std::string::npos; i += 2)
+      out_cell.insert(out_cell.begin() + static_cast<std::ptrdiff_t>(i), '\\');
+    return out_cell;
+  };
   std::string out = "| key | type | default | meaning |\n|---|---|---|---|\n";
   each_leaf(table, [&](const std::string& path, const Field& f) {
-    std::string type = type_text(f), value = value_text(f);
-    if (f.rule.must) value = "required";
-    for (size_t i = 0; (i = type.find('|', i)) != std::string::npos; i += 2) type.insert(i, "\\");
-    out += format("| `{}` | {} | {} | {} |\n", path, type, value.empty() ? "absent" : "`" + value + "`", f.doc);
+    const std::string value = f.rule.must ? "required" : value_text(f);
+    out += format("| `{}` | {} | {} | {} |\n", path, cell(type_text(f)),
+                  f.rule.must     ? value
+                  : value.empty() ? "absent"
+                                  : "`" + cell(value) + "`",
+                  cell(f.doc));
   });
   return out;
 }

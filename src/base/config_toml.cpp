@@ -32,6 +32,90 @@ bool is_stand_in(std::string_view s) {
   return s.size() >= 4 && byte(s[0]) == 0xF4 && byte(s[1]) == 0x8F && byte(s[2]) >= 0xBE;
 }
 
+// The same document in ASCII: strings keep their content through escapes, literal strings become basic ones, comments
+// lose what is not ASCII, and nothing else may hold any. toml++ 3.3 runs into undefined behaviour where it asks whether
+// a character such as U+0160 is white space.
+struct AsciiToml {
+  std::string_view text;
+  std::string_view file;
+  std::string out{};
+  size_t at = 0;
+  int64_t line = 1;
+
+  [[noreturn]] void fault(std::string what) const { throw Problem{format("{}:{}", file, line), std::move(what), {}}; }
+  bool sees(std::string_view s) const { return text.substr(at).starts_with(s); }
+  // At a backslash that takes the next character with it.
+  bool sees_escape() const { return text[at] == '\\' && at + 1 < text.size() && byte(text[at + 1]) < 0x80; }
+  void copy() {
+    line += text[at] == '\n';
+    out += text[at++];
+  }
+
+  // A character of a string that is to be in double quotes.
+  void content(bool literal) {
+    const uint8_t c = byte(text[at]);
+    if (c < 0x80) {
+      if (literal && (c == '\\' || c == '"')) out += '\\';
+      return copy();
+    }
+    const size_t n = utf8_length(text.substr(at));
+    if (n == 0) fault(format("byte {} of the file is not UTF-8", at));
+    uint32_t point = c & (0xFF >> (n + 1));
+    for (size_t i = 1; i < n; ++i) point = point << 6 | (byte(text[at + i]) & 0x3F);
+    out += format("\\U{:08X}", point);
+    at += n;
+  }
+
+  void single_line(char quote) {
+    out += '"';
+    ++at;
+    while (at < text.size() && text[at] != '\n' && text[at] != quote) {
+      if (quote == '"' && sees_escape() && text[at + 1] != '\n') copy();
+      content(quote == '\'');
+    }
+    if (at >= text.size() || text[at] == '\n') fault("a string has no end on its line");
+    out += '"';
+    ++at;
+  }
+
+  void multi_line(char quote) {
+    const int64_t begin = line;
+    out += "\"\"\"";
+    at += 3;
+    while (at < text.size()) {
+      if (text[at] == quote) {
+        size_t run = 1;
+        while (run < 5 && at + run < text.size() && text[at + run] == quote) ++run;
+        for (size_t i = 0; i < (run >= 3 ? run - 3 : run); ++i) out += quote == '"' ? "\\\"" : "'";
+        at += run;
+        if (run >= 3) return void(out += "\"\"\"");
+        continue;
+      }
+      if (quote == '"' && sees_escape()) copy();
+      content(quote == '\'');
+    }
+    line = begin;
+    fault("a string in three quotes has no end");
+  }
+
+  std::string convert() {
+    if (sees("\xEF\xBB\xBF")) at = 3;  // a byte order mark
+    while (at < text.size()) {
+      if (sees("\"\"\"") || sees("'''")) {
+        multi_line(text[at]);
+      } else if (text[at] == '"' || text[at] == '\'') {
+        single_line(text[at]);
+      } else if (text[at] == '#') {
+        for (; at < text.size() && text[at] != '\n'; ++at) out += byte(text[at]) < 0x80 ? text[at] : '?';
+      } else {
+        if (byte(text[at]) >= 0x80) fault("a character outside quotes is not ASCII");
+        copy();
+      }
+    }
+    return std::move(out);
+  }
+};
+
 ConfigValue convert(const toml::node& node) {
   using K = ConfigValue::Kind;
   ConfigValue v;
@@ -101,7 +185,7 @@ ConfigValue parse_toml_text(std::string_view text, std::string_view file) {
   if (text.size() > kMaxConfigBytes)
     throw Problem{std::string(file), format("{} bytes of TOML, expected at most {}", text.size(), kMaxConfigBytes), {}};
   try {
-    return convert(toml::parse(text, std::string(file)));
+    return convert(toml::parse(AsciiToml{text, file}.convert(), std::string(file)));
   } catch (const toml::parse_error& e) {
     throw Problem{format("{}:{}", file, e.source().begin.line), std::string(e.description()), {}};
   }

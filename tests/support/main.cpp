@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <string>
 
 namespace {
 
@@ -14,16 +15,20 @@ class SkipListener : public testing::EmptyTestEventListener {
   int needed_shared() const { return needed_shared_; }
 
  private:
+  // OnTestPartResult runs under a lock that current_test_info() takes.
+  void OnTestStart(const testing::TestInfo& test) override {
+    test_ = std::string(test.test_suite_name()) + "." + test.name();
+  }
   void OnTestPartResult(const testing::TestPartResult& result) override {
     if (!result.skipped()) return;
     if (std::strstr(result.message(), "OCTET_SHARED")) ++needed_shared_;
     const char* file = std::getenv("OCTET_SKIPS_FILE");
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    if (!file || !test) return;
-    const std::string line = std::string(test->test_suite_name()) + "." + test->name() + ": " + result.message() + "\n";
+    if (!file) return;
+    const std::string line = test_ + ": " + result.message() + "\n";
     std::ofstream(file, std::ios::app) << line;  // one write: several programs append to one file
   }
 
+  std::string test_;
   int needed_shared_ = 0;
 };
 
