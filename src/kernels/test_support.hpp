@@ -40,7 +40,7 @@ inline std::vector<double> doubles(const std::vector<float>& x) { return {x.begi
 
 template <class T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
 
 /// Calls f(threads) with pools of 1, 2, 3 and 7 threads and expects the same vector each time.
