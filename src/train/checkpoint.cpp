@@ -96,6 +96,7 @@ void save_checkpoint(Context& context, const std::string& folder, const Checkpoi
                  {"libtorch", TORCH_VERSION},
                  {"cpu", cpu_name()},
                  {"threads", format("{}", threads().size())},
+                 {"row", format("{}", contents.row)},
                  {"written", context.now()}});
 }
 

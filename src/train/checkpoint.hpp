@@ -25,6 +25,7 @@ struct CheckpointContents {
   std::string config_toml;           // with the table [model]
   const AdamW* optimiser = nullptr;  // nullptr: a checkpoint that only serves
   const TrainState* state = nullptr;
+  int64_t row = 0;  // units of the rows it was trained on; 0: unknown
 };
 
 /// The model's table as a whole config file.

@@ -130,7 +130,7 @@ void Trainer::save(int64_t step) {
   config.resume.clear();
   config.allow_changes.clear();
   save_checkpoint(context_, checkpoint_path(folder_.path(), step),
-                  {&setup_.model->parameters(), to_toml(config), setup_.optimiser.get(), &state_});
+                  {&setup_.model->parameters(), to_toml(config), setup_.optimiser.get(), &state_, setup_.config.data.row});
   saved_ = step;
   folder_.event("save", step);
 }
