@@ -18,7 +18,9 @@ struct RunConfig {
 };
 /// octet runs show RUN: its summary, checkpoints and files.
 int cmd_runs_show(Context& context, const RunConfig& config);
-/// octet runs open RUN: the report in a browser where there is one; prints its path.
+/// octet runs report RUN: writes report.html anew from the run's files; prints its path.
+int cmd_runs_report(Context& context, const RunConfig& config);
+/// octet runs open RUN: the report, written anew, in a browser where there is one; prints its path.
 int cmd_runs_open(Context& context, const RunConfig& config);
 
 struct RemoveConfig {

@@ -27,6 +27,7 @@ std::vector<Command> make_commands() {
   table.push_back(own("runs", "the runs so far", cmd_runs));
   table.push_back(own("runs_list", "the same", cmd_runs));
   table.push_back(own("runs_show", "one run: summary, checkpoints, files", cmd_runs_show));
+  table.push_back(own("runs_report", "writes a run's report: one file for any browser", cmd_runs_report));
   table.push_back(own("runs_open", "a run's report in the browser", cmd_runs_open));
   table.push_back(own("runs_rm", "deletes runs", cmd_runs_rm));
   table.push_back(own("doctor", "this machine, libtorch, and what is missing", cmd_doctor));

@@ -32,6 +32,7 @@ Page page_of(const std::string& id) {
       {"demo", {"look", {"octet demo train", "octet demo train ~/src", "octet demo train book.txt --threads 2"}}},
       {"runs", {"look", {"octet runs", "octet runs -n 10", "octet runs --json"}}},
       {"runs_show", {"look", {"octet runs show", "octet runs show 7f3a", "octet runs show @2 --json"}}},
+      {"runs_report", {"look", {"octet runs report", "octet runs report 7f3a", "octet runs report @2 --json"}}},
       {"runs_open", {"look", {"octet runs open", "octet runs open last", "octet runs open 7f3a"}}},
       {"runs_rm", {"look", {"octet runs rm 7f3a", "octet runs rm 7f3a 19c0", "octet runs rm runs/scratch"}}},
       {"inspect",

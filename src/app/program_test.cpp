@@ -116,6 +116,12 @@ TEST(Program, ListsShowsAndRemovesRuns) {
   EXPECT_THAT(in_folder("octet runs show @2").out, HasSubstr("bpb    train -  val 2.380"));
   EXPECT_EQ(in_folder("octet runs show none 2> /dev/null").code, 4);
   EXPECT_EQ(in_folder("octet runs show headers 2> /dev/null").code, 4);  // two have that name
+  EXPECT_EQ(in_folder("octet runs report 7f3a 2> /dev/null").out, "runs/20261123-1342-headers-7f3a/report.html\n");
+  EXPECT_EQ(in_folder("unset DISPLAY WAYLAND_DISPLAY; octet runs open last").out,
+            "runs/20261124-1342-headers-19c0/report.html\n");
+  EXPECT_TRUE(files->exists(join_path(old, "report.html")));
+  EXPECT_GT(parse_json(in_folder("octet runs report 7f3a --json").out, "report").at("bytes"), 10000);
+  EXPECT_EQ(in_folder("octet runs report none 2> /dev/null").code, 4);
   EXPECT_EQ(in_folder("octet runs rm 7f3a none 2> /dev/null").code, 4);
   EXPECT_TRUE(files->exists(old));  // nothing was touched
   EXPECT_EQ(in_folder("octet runs rm 7f3a 2> /dev/null").code, 0);
