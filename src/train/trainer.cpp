@@ -4,6 +4,7 @@
 #include "base/machine.hpp"
 #include "data/baselines.hpp"
 #include "data/checkpoint_folder.hpp"
+#include "data/report.hpp"
 #include "train/sample.hpp"
 
 #include <cmath>
@@ -14,6 +15,7 @@ namespace octet::train_job {
 namespace {
 
 constexpr size_t kRecentSteps = 20;           // over which progress is averaged
+constexpr double kPageSeconds = 60;           // between reports while the run goes on
 constexpr int64_t kFinalRows = 4096;          // most rows of the measurement at the end
 constexpr int64_t kBaselineBytes = 32 << 20;  // more text than this is not counted for the order-5 model
 
@@ -54,6 +56,7 @@ Trainer::Trainer(Context& context, TrainSetup setup, RunFolder& folder, RunStatu
       state_(setup_.state),
       objective_(*setup_.model, setup_.precision, setup_.config.train.recompute) {
   eval_rows_ = held_out(setup_.config.run.eval_rows);
+  page_written_ = context_.seconds();
 }
 
 std::vector<Batch> Trainer::held_out(int64_t rows) const {
@@ -111,6 +114,7 @@ void Trainer::after_save(int64_t step) {
   if (due(step, setup_.config.run.sample_every)) sample(step);
   if (saved_ == step) prune();
   write_status("running", "");
+  if (context_.seconds() - page_written_ > kPageSeconds) write_page();
 }
 
 void Trainer::write_metric(const StepRecord& r) {
@@ -129,8 +133,9 @@ void Trainer::save(int64_t step) {
   config.model = parse_toml<ModelConfig>(setup_.model->config_toml(), "model");
   config.resume.clear();
   config.allow_changes.clear();
-  save_checkpoint(context_, checkpoint_path(folder_.path(), step),
-                  {&setup_.model->parameters(), to_toml(config), setup_.optimiser.get(), &state_, setup_.config.data.row});
+  save_checkpoint(
+      context_, checkpoint_path(folder_.path(), step),
+      {&setup_.model->parameters(), to_toml(config), setup_.optimiser.get(), &state_, setup_.config.data.row});
   saved_ = step;
   folder_.event("save", step);
 }
@@ -176,8 +181,7 @@ void Trainer::prune() {
 void Trainer::sample(int64_t step) {
   const auto seed = static_cast<uint64_t>(setup_.config.train.seed) + static_cast<uint64_t>(step);
   sample_ = sample_text(*setup_.model, "", setup_.config.run.sample_units, seed);
-  const Json line = {{"step", step}, {"prompt", ""}, {"text", sample_}};
-  folder_.sample(dump_json(line));
+  folder_.sample(sample_line(step, "", sample_, view_text(*setup_.model, sample_, setup_.precision)));
 }
 
 double Trainer::recent_bpb() const {
@@ -254,6 +258,17 @@ void Trainer::finish() {
   write_status("done", "max_steps");
   final_ = report();
   if (setup_.config.run.baselines) measure_baselines();
+  write_page();
+}
+
+// A picture of what is on disk: a run does not end because it cannot be drawn.
+void Trainer::write_page() {
+  try {
+    final_.report_bytes = write_report(*context_.files, folder_.path()).size;
+  } catch (const Error& e) {
+    context_.warn(format("report.html: {}", e.message()));
+  }
+  page_written_ = context_.seconds();
 }
 
 void Trainer::measure_baselines() {
@@ -279,11 +294,13 @@ void Trainer::end_early(const RunSummary& summary) {
   folder_.event(summary.ended, state_.step);
   if (summary.ended == "interrupted") {
     write_status("stopped", summary.ended);
+    write_page();
     throw Error(Code::interrupted,
                 format("stopped after step {} of {}; saved {}", state_.step, setup_.config.train.steps, saved),
                 format("go on: octet train --resume {}", id));
   }
   write_status("failed", summary.ended);
+  write_page();
   throw Error(Code::gate,
               format("loss or gradient of step {} is not a number; the state after step {} is saved: {}",
                      state_.step + 1, state_.step, saved),
