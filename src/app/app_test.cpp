@@ -18,6 +18,8 @@ namespace {
 using testing::HasSubstr;
 using testing::StartsWith;
 
+enum class Compat { off, masks, nowindow };
+OCTET_ENUM(Compat, off, masks, nowindow)
 struct Inner {
   int64_t steps = 10;
   OCTET_FIELDS(Inner, OCTET_FIELD(steps, range(1, 100), "steps to make"))
@@ -28,11 +30,12 @@ struct ScoreConfig {
   std::string prompt;
   int64_t window = 4096;
   bool raw = false;
+  Compat compat = Compat::off;
   Inner train;
   OCTET_FIELDS(ScoreConfig, OCTET_FIELD(model, argument(1), "model"),
                OCTET_FIELD(prompt, argument(2).optional(), "text"), OCTET_FIELD(text, any.letter('t'), "files"),
                OCTET_FIELD(window, range(2, 65536).letter('n'), "bytes"), OCTET_FIELD(raw, any, "exact bytes"),
-               OCTET_FIELD(train, any, "training"))
+               OCTET_FIELD(compat, choice, "masks"), OCTET_FIELD(train, any, "training"))
 };
 struct TrainConfig {
   Inner train;
@@ -111,6 +114,13 @@ TEST(CommandLine, EveryForm) {
   EXPECT_TRUE(line.global.json && line.global.quiet && line.global.verbose);
   EXPECT_EQ(line.global.set, (std::vector<std::string>{"a=1", "b=2"}));
   EXPECT_EQ(line.global.threads, 3);
+}
+
+TEST(CommandLine, AChoiceWithOffIsASwitchToo) {
+  EXPECT_EQ(given(parse({"score", "--compat", "m"})), "compat=masks by --compat\nmodel=m by MODEL\n");
+  EXPECT_EQ(given(parse({"score", "m", "--compat"})), "compat=masks by --compat\nmodel=m by MODEL\n");
+  EXPECT_EQ(given(parse({"score", "--compat", "nowindow", "m"})), "compat=nowindow by --compat\nmodel=m by MODEL\n");
+  EXPECT_EQ(given(parse({"score", "--compat=off", "m"})), "compat=off by --compat\nmodel=m by MODEL\n");
 }
 
 TEST(CommandLine, NestedVerbWinsOverArgument) {

@@ -33,6 +33,12 @@ bool is_boolean(const ValueType& type) {
   return type.item && type.kind == Kind::optional ? is_boolean(*type.item) : type.kind == Kind::boolean;
 }
 
+// A choice that may be `off` is also a switch: given without one of its words, it is the second of them.
+std::string bare_word(const ValueType& type, const std::string* next) {
+  if (type.kind != Kind::choice || type.names().names().front() != "off") return {};
+  return next && type.names().value(*next) ? std::string() : type.names().names()[1];
+}
+
 struct Parser {
   const std::vector<std::string>& words;
   const std::vector<Command>& table;
@@ -58,6 +64,8 @@ struct Parser {
     };
     if (!value && is_boolean(*o.field.type)) return put("true");
     if (value) return put(*value);
+    const std::string bare = bare_word(*o.field.type, at < words.size() ? &words[at] : nullptr);
+    if (!bare.empty()) return put(bare);
     if (at >= words.size() || (words[at].starts_with("--") && words[at].size() > 2))
       fail(Code::usage, "option {} needs a value: {}", typed, type_text(o.field));
     put(words[at++]);

@@ -51,6 +51,8 @@ struct CommandLine {
   std::vector<std::string> config_files;  // CONFIG.toml ... in place of arguments
 };
 
+/// Flags take the next word as their value, or what follows =; lists take all words up to the next flag; booleans none,
+/// and neither does a choice whose first word is `off` (--hf-compat is its second word), unless a word of it follows.
 /// Throws Error(usage) naming the word and what was expected. `table` must outlive the result.
 CommandLine parse_command_line(const std::vector<std::string>& words, const std::vector<Command>& table);
 
