@@ -1,0 +1,263 @@
+#include "train/demo.hpp"
+
+#include "base/json.hpp"
+#include "data/baselines.hpp"
+#include "data/loader.hpp"
+#include "data/runs.hpp"
+#include "models/registry.hpp"
+#include "train/evaluate.hpp"
+#include "train/objective.hpp"
+#include "train/prepare.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace octet::demo_job {
+
+namespace {
+
+constexpr int64_t kMeasuredSteps = 20, kLeastSteps = 10;
+constexpr int64_t kEvaluations = 8, kSamples = 4, kEvalRows = 32, kFinalRows = 640;
+constexpr int64_t kPartBytes = 1 << 20;       // of the text, to measure with
+constexpr int64_t kBaselineBytes = 64 << 10;  // likewise for the count model
+constexpr double kShareToMeasure = 0.15;      // of the time, at most
+constexpr double kOther = 4;                  // seconds: checkpoints, samples, report
+
+// ---- the text
+
+std::string text_path(Files& files, const std::string& given) {
+  const std::string path = given.empty() ? find_headers(files) : given;
+  if (path.empty())
+    throw Error(Code::bad_file, "no C++ headers below /usr/include/c++",
+                "name a file or folder to learn from: octet demo train PATH");
+  return path;
+}
+
+/// The first documents, together at most `bytes` long.
+DocumentSet part_of(const DocumentSet& all, int64_t bytes) {
+  std::vector<Document> documents;
+  for (int64_t i = 0; i < all.size() && bytes > 0; ++i) {
+    Document d = all.document(i);
+    d.size = std::min(d.size, bytes);
+    bytes -= d.size;
+    documents.push_back(std::move(d));
+  }
+  return all.with(std::move(documents));
+}
+
+int64_t rows_in(const DocumentSet& documents, int64_t row) {
+  int64_t rows = 0;
+  for (int64_t i = 0; i < documents.size(); ++i) rows += (std::ssize(documents[i]) + 2 + row - 1) / row;
+  return rows;
+}
+
+std::string size_text(int64_t bytes) {
+  return bytes < 1000000 ? format("{:.1f} kB", static_cast<double>(bytes) / 1e3)
+                         : format("{:.1f} MB", static_cast<double>(bytes) / 1e6);
+}
+
+// ---- the config
+
+train_job::Config first_config(const Config& config, const std::string& path, int64_t bytes) {
+  train_job::Config c;
+  ConfigReader reader(table_of(c));
+  reader.read_toml(config.size == Size::nano ? demo_presets().nano : demo_presets().mini, "preset");
+  reader.set("data.train", path, "path", true);
+  reader.finish();
+  c.model = checked(c.model);
+  // No more held-out text than is measured in a short time.
+  const auto most = static_cast<double>(kFinalRows * c.data.row) / static_cast<double>(std::max<int64_t>(bytes, 1));
+  c.data.holdout = std::min(c.data.holdout, most);
+  c.train.seed = config.seed;
+  c.run.folder = config.folder;
+  c.run.name = config.path.empty() ? "headers" : "";
+  c.run.eval_rows = kEvalRows;
+  return c;
+}
+
+// ---- speed
+
+Context silent(const Context& context) {
+  Context out = context;
+  out.progress = [](const Progress&) {};
+  out.note = out.warn = [](std::string_view) {};
+  out.out = [](ByteView) {};
+  return out;
+}
+
+double seconds_of(const Context& context, const std::function<void()>& f) {
+  const double begin = context.seconds();
+  f();
+  return context.seconds() - begin;
+}
+
+double median(std::vector<double> v) {
+  std::nth_element(v.begin(), v.begin() + std::ssize(v) / 2, v.end());
+  return v[v.size() / 2];
+}
+
+double baseline_seconds(const Context& context, const DocumentSet& train, const DocumentSet& valid) {
+  const DocumentSet part = part_of(train, kBaselineBytes), held_out = part_of(valid, kBaselineBytes);
+  const double counting = seconds_of(context, [&] {
+    WittenBell counts(5);
+    for (int64_t i = 0; i < part.size(); ++i) counts.add(part[i]);
+    counts.finish();
+  });
+  std::vector<ByteView> documents;
+  for (int64_t i = 0; i < held_out.size(); ++i) documents.push_back(held_out[i]);
+  const double packing = seconds_of(context, [&] { zstd_bits_per_byte(documents); });
+  // Tables that grow beyond the caches take several times as long per byte.
+  return 3 * (counting * static_cast<double>(train.total_bytes()) / static_cast<double>(part.total_bytes()) +
+              packing * static_cast<double>(valid.total_bytes()) / static_cast<double>(held_out.total_bytes()));
+}
+
+/// A model of its own that is thrown away: the run begins with the first step, whatever was measured.
+Speed measured(Context& context, const train_job::Config& c, const Split& split, double most_seconds) {
+  const DocumentSet part = part_of(split.train, kPartBytes);
+  const Precision precision = bf16_available() ? Precision::bf16 : Precision::fp32;
+  const std::shared_ptr<Model> model = make_model(c.model, 0);
+  Context quiet = silent(context);
+  Speed speed;
+  speed.prepare = seconds_of(context, [&] { prepare_patcher(quiet, *model, {part}, c.data.row, precision); }) *
+                  static_cast<double>(split.train.total_bytes()) / static_cast<double>(part.total_bytes());
+  LoaderOptions options;
+  options.row = c.data.row, options.rows = c.train.rows;
+  Loader loader({{part, 0}}, std::shared_ptr<const Codec>(&model->codec(), [](const Codec*) {}), options);
+  LanguageObjective objective(*model, precision, false);
+  const auto optimiser = make_optimiser(model->parameters(), AdamWOptions{}, {});
+  Comm alone;
+  std::vector<double> steps;
+  const double begin = context.seconds();
+  for (int64_t n = 0; n < kMeasuredSteps && (n < 3 || context.seconds() - begin < most_seconds); ++n) {
+    const auto batches = loader.step(n);
+    steps.push_back(
+        train_step(model->parameters(), batches, objective, *optimiser, c.train.learning_rate, 1, alone).seconds);
+    context.progress({.what = "measure", .done = n + 1, .total = kMeasuredSteps, .fields = {}, .last = false});
+    if (context.stop_requested()) throw Error(Code::interrupted, "stopped before the first step; nothing was written");
+  }
+  context.progress({.what = "measure", .done = kMeasuredSteps, .total = kMeasuredSteps, .fields = {}, .last = true});
+  speed.step = median({steps.begin() + 1, steps.end()});  // the first one warms up
+  const auto rows = evaluation_rows(split.valid, model->codec(), c.data.row, c.train.rows, c.train.rows);
+  int64_t n_rows = 0;
+  for (const Batch& b : rows) n_rows += b.row_count();
+  speed.row = seconds_of(context, [&] { evaluate(*model, rows, precision); }) / static_cast<double>(n_rows);
+  speed.baselines = baseline_seconds(context, split.train, split.valid);
+  return speed;
+}
+
+// ---- the end
+
+std::string last_sample(Files& files, const std::string& run) {
+  const std::string path = join_path(run, "samples.jsonl");
+  if (!files.exists(path)) return {};
+  const Bytes text = files.read(path);
+  std::string out;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    const ByteView line = ByteView(text).substr(begin, end - begin);
+    if (!line.empty() && line.find("\"source\"") == ByteView::npos) out = line;
+    begin = end + 1;
+  }
+  return out;
+}
+
+std::string indented(const std::string& text) {
+  std::string out = "  ";
+  for (const char c : text) out += c == '\n' ? std::string("\n  ") : std::string(1, c);
+  return out;
+}
+
+void show(Context& context, const Report& r, bool headers, double seconds) {
+  std::string out = format("done   {} steps  {} read  {:.0f} s in all\n", r.steps, size_text(r.units), seconds);
+  if (r.val_bpb) {
+    out += format("val    bpb {:.3f} +- {:.3f}", *r.val_bpb, r.val_error);
+    if (r.val_zstd) out += format("   zstd -19 {:.3f}", *r.val_zstd);
+    if (r.val_order5) out += format("   order-5 {:.3f}", *r.val_order5);
+    out += "   (the same held-out bytes; less is better)\n";
+  }
+  if (r.mean_patch) out += format("patch  {:.2f} bytes mean\n", *r.mean_patch);
+  if (const std::string sample = last_sample(*context.files, r.run); !sample.empty())
+    out += "sample of what it writes, | where a patch begins\n" + indented(with_patches(sample)) + "\n";
+  const bool newest = find_run(context, "last") == r.run;
+  const std::string name = newest ? "last" : r.run;
+  out += format("saved  {}  (with report.html)\n", r.run);
+  out += format("next   octet runs open {}\n       octet generate {} \"{}\"\n       octet eval {} --text FILE\n", name,
+                name, headers ? "template <class T>" : "...", name);
+  context.out(out);
+}
+
+}  // namespace
+
+std::string find_headers(Files& files, const std::string& root) {
+  if (files.info(root).kind != FileKind::folder) return {};
+  int64_t newest = -1;
+  std::string out;
+  for (const std::string& name : files.list(root)) {
+    const bool number = name.size() < 9 && name.find_first_not_of("0123456789") == std::string::npos;
+    if (!number || std::stoll(name) <= newest || files.info(join_path(root, name)).kind != FileKind::folder) continue;
+    newest = std::stoll(name);
+    out = join_path(root, name);
+  }
+  return out;
+}
+
+train_job::Config planned(train_job::Config config, const Speed& speed, double seconds, int64_t held_out_rows) {
+  const auto rows = static_cast<double>(held_out_rows + kEvaluations * kEvalRows);
+  const double others = speed.prepare + speed.baselines + speed.row * rows + std::min(kOther, 0.05 * seconds);
+  const auto steps = static_cast<int64_t>(std::max(0.0, seconds - others) / speed.step);
+  auto& t = config.train;
+  auto& r = config.run;
+  t.steps = std::max(kLeastSteps, steps);
+  t.schedule.warmup = std::clamp<int64_t>(t.steps / 10, 1, 50);
+  r.eval_every = r.save_every = (t.steps + kEvaluations - 1) / kEvaluations;
+  r.sample_every = (t.steps + kSamples - 1) / kSamples;
+  return config;
+}
+
+std::string with_patches(ByteView sample_line) {
+  const Json j = parse_json(sample_line, "samples.jsonl");
+  std::vector<int64_t> starts;
+  std::string bytes = j.value("text", "");
+  if (j.contains("bytes") && j.contains("starts")) {
+    starts = j["starts"].get<std::vector<int64_t>>();
+    bytes.clear();
+    for (const char c : j["bytes"].get<std::string>()) {  // U+0000..U+00FF: one or two bytes of UTF-8 each
+      if ((byte(c) & 0xC0) == 0x80)
+        bytes.back() = static_cast<char>((byte(bytes.back()) & 0x03) << 6 | (byte(c) & 0x3F));
+      else
+        bytes += c;
+    }
+  }
+  Bytes out;
+  for (size_t i = 0, next = 0; i < bytes.size(); ++i) {
+    while (next < starts.size() && starts[next] < static_cast<int64_t>(i)) ++next;
+    const bool inside = (byte(bytes[i]) & 0xC0) == 0x80;  // of a character: a mark would break it
+    if (next < starts.size() && starts[next] == static_cast<int64_t>(i) && i > 0 && !inside) out += '|';
+    const bool control = byte(bytes[i]) < 0x20 && bytes[i] != '\n' && bytes[i] != '\t';
+    out += control || bytes[i] == 0x7F ? format("\\x{:02X}", byte(bytes[i])) : std::string(1, bytes[i]);
+  }
+  return parse_json(dump_json(Json(out)), "text").get<std::string>();  // what is not UTF-8 becomes U+FFFD
+}
+
+Report run(Context& context, const Config& config) {
+  keep_memory();
+  const double begin = context.seconds(), limit = 60 * config.minutes;
+  const auto left = [&] { return limit - (context.seconds() - begin); };
+  const std::string path = text_path(*context.files, config.path);
+  const DocumentSet text = read_documents(context, {path});
+  context.note(format("learns from {}: {} documents, {}", path, text.size(), size_text(text.total_bytes())));
+  const train_job::Config first = first_config(config, path, text.total_bytes());
+  const Split split = hold_out(text, first.data.holdout);
+  const Speed speed = measured(context, first, split, kShareToMeasure * limit);
+  const train_job::Config c = planned(first, speed, left(), std::min(rows_in(split.valid, first.data.row), kFinalRows));
+  context.note(format("measured {:.2f} s a step: {} steps of {} in {} min", speed.step, c.train.steps,
+                      size_text(c.train.rows * c.data.row), to_text(config.minutes)));
+  Context inner = context;
+  inner.out = [](ByteView) {};
+  const Report report = train_job::run(inner, c);
+  if (!context.json) show(context, report, config.path.empty(), context.seconds() - begin);
+  return report;
+}
+
+}  // namespace octet::demo_job
