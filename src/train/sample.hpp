@@ -11,25 +11,25 @@ namespace octet {
 /// model that does not generate.
 Bytes sample_text(Model& model, ByteView prompt, int64_t units, uint64_t seed);
 
-/// What a byte model makes of `text`, read after `before`, byte by byte.
+/// What a byte model makes of each byte of a text that it reads.
 struct Reading {
-  std::vector<float> surprise;  // bits of each byte: -log2 of its probability
-  std::vector<float> entropy;   // nats: uncertainty of the patcher before the byte; empty if the patcher has none
-  std::vector<int64_t> starts;  // bytes that open a patch; empty for models without patches
+  std::vector<float> surprise;  // bits
+  std::vector<float> entropy;   // nats, what the patcher knew before each byte; empty without such a patcher
+  std::vector<int64_t> starts;  // bytes at which patches begin; empty without patches
 };
-/// One forward pass without gradient. nullopt for models of other units, for "", and where model and context are too
-/// short for it.
+/// Reads BOS, `before` and `text` in one pass and tells about `text`. nullopt for an empty text, a model that does not
+/// read bytes after a BOS, or a text beyond its context.
 std::optional<Reading> read_text(Model& model, ByteView before, ByteView text, Precision precision);
-/// A text and its reading as members of a line of samples.jsonl: "text", "bytes" (a character per byte), and the lists
-/// of Reading that are there. One JSON object.
+/// A JSON object: text, and with a reading also bytes (a character for each byte), surprise, entropy, starts.
 std::string reading_json(ByteView text, const std::optional<Reading>& reading);
 
-/// A piece of held-out text to look at: begins at a line, from the middle of a document of middle length. Empty text if
-/// there is none.
+/// A piece of text to read again and again, and what stands before it.
 struct Excerpt {
   std::string origin;
   Bytes before, text;
 };
+/// `size` bytes from the middle of the document of median length, from the start of a line; the same for the same
+/// documents. Empty without documents.
 Excerpt pick_excerpt(const std::vector<DocumentSet>& sets, int64_t before, int64_t size);
 
 }  // namespace octet

@@ -96,8 +96,9 @@ struct Report {
   double val_error = 0;                        // standard error of val_bpb
   std::optional<int64_t> best_step;
   std::string sample;
+  int64_t report_bytes = 0;  // size of report.html
   OCTET_REPORT(Report, run, checkpoint, ended, steps, units, parameters, seconds, train_bpb, val_bpb, val_error,
-               best_val_bpb, best_step, mean_patch, val_zstd, val_order5, sample)
+               best_val_bpb, best_step, mean_patch, val_zstd, val_order5, sample, report_bytes)
 };
 
 /// Trains until the last step, a wish to stop, or a loss that is not a number; the state of the last finished step is

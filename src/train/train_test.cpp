@@ -112,7 +112,7 @@ TEST(TrainJob, RunFolderHoldsWhatWasPromised) {
 
   const std::string folder = scratch / "run";
   for (const char* name : {"config.toml", "cmd.txt", "env.json", "data.json", "metrics.jsonl", "events.jsonl",
-                           "samples.jsonl", "summary.json", "lock", "log.txt", "ckpt/best"})
+                           "samples.jsonl", "summary.json", "report.html", "lock", "log.txt", "ckpt/best"})
     EXPECT_TRUE(context.files->exists(join_path(folder, name))) << name;
   const RunInfo info = read_run(*context.files, folder);
   EXPECT_EQ(info.status.state, "done");
@@ -122,8 +122,11 @@ TEST(TrainJob, RunFolderHoldsWhatWasPromised) {
   for (const Json& line : lines(join_path(folder, "metrics.jsonl")))
     steps += line.contains("loss"), evals += line.contains("val_bpb");
   EXPECT_EQ(steps, 8);
-  EXPECT_EQ(evals, 2);                                              // steps 4 and 8
-  EXPECT_EQ(lines(join_path(folder, "samples.jsonl")).size(), 2u);  // steps 5 and 8
+  EXPECT_EQ(evals, 2);  // steps 4 and 8
+  const auto samples = lines(join_path(folder, "samples.jsonl"));
+  ASSERT_EQ(samples.size(), 4u);  // steps 5 and 8: written, and read
+  EXPECT_TRUE(samples[0].contains("prompt") && samples[1].contains("source"));
+  EXPECT_EQ(samples[1]["surprise"].size(), samples[1]["text"].get<std::string>().size());
   const auto kept = checkpoint_steps(*context.files, folder);
   EXPECT_EQ(kept.back(), 8);
   EXPECT_LE(kept.size(), 3u);

@@ -14,9 +14,10 @@ namespace octet::train_job {
 
 namespace {
 
-constexpr size_t kRecentSteps = 20;           // over which progress is averaged
-constexpr double kPageSeconds = 60;           // between reports while the run goes on
-constexpr int64_t kFinalRows = 4096;          // most rows of the measurement at the end
+constexpr size_t kRecentSteps = 20;                           // over which progress is averaged
+constexpr double kPageSeconds = 60;                           // between reports while the run goes on
+constexpr int64_t kFinalRows = 4096;                          // most rows of the measurement at the end
+constexpr int64_t kExcerptBefore = 200, kExcerptBytes = 400;  // of held-out text that is shown with each sample
 constexpr int64_t kBaselineBytes = 32 << 20;  // more text than this is not counted for the order-5 model
 
 double to_bits(double nats) { return nats / std::numbers::ln2; }
@@ -181,7 +182,21 @@ void Trainer::prune() {
 void Trainer::sample(int64_t step) {
   const auto seed = static_cast<uint64_t>(setup_.config.train.seed) + static_cast<uint64_t>(step);
   sample_ = sample_text(*setup_.model, "", setup_.config.run.sample_units, seed);
-  folder_.sample(sample_line(step, "", sample_, view_text(*setup_.model, sample_, setup_.precision)));
+  write_sample(step, "", "", sample_);
+  const Excerpt held = pick_excerpt(setup_.valid, kExcerptBefore, kExcerptBytes);
+  if (!held.text.empty()) write_sample(step, held.origin, held.before, held.text);
+}
+
+// Text that the model wrote, or (with a source) that it read.
+void Trainer::write_sample(int64_t step, const std::string& source, ByteView before, ByteView text) {
+  Json line = {{"step", step}};
+  if (source.empty())
+    line["prompt"] = before;
+  else
+    line["source"] = source;
+  line.update(
+      parse_json(reading_json(text, octet::read_text(*setup_.model, before, text, setup_.precision)), "sample"));
+  folder_.sample(dump_json(line));
 }
 
 double Trainer::recent_bpb() const {

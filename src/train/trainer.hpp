@@ -40,8 +40,10 @@ class Trainer {
   void note_best(int64_t step, double val_bpb);
   void prune();
   void sample(int64_t step);
+  void write_sample(int64_t step, const std::string& source, ByteView before, ByteView text);
   void finish();
   void measure_baselines();
+  void write_page();
   void write_metric(const StepRecord& record);
   void show_progress(const StepRecord& record);
   void write_status(const std::string& state, const std::string& ended);
@@ -60,7 +62,7 @@ class Trainer {
   std::vector<Batch> eval_rows_;
   std::deque<StepRecord> recent_;
   std::optional<double> val_bpb_, mean_patch_;
-  double val_error_ = 0;
+  double val_error_ = 0, page_written_ = 0;
   Bytes sample_;
   int64_t saved_ = -1;  // step of the newest checkpoint
   Report final_;
