@@ -46,7 +46,7 @@ std::string help_overview(const std::vector<Command>& table) {
   std::string out = "usage: octet <command> [options]\n";
   for (const std::string& group : page_groups())
     for (const Command& c : table)
-      if (page_of(c.id).group == group) out += format("  {:<9}{:<11}{}\n", group, c.name(), c.help);
+      if (page_of(c.id).group == group) out += format("  {:<9}{:<13}{}\n", group, c.name(), c.help);
   out +=
       "common   --json  --set k=v  --config F  --preset P  --threads N  --dry-run  -q -v  --color  --help\nexamples\n";
   for (const Command* c : shown(table))

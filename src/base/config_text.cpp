@@ -1,9 +1,8 @@
-// The writing visitors: TOML, help, reference, and the check of declarations themselves.
+// Values, rules and whole configs as text.
 #include "base/config_value.hpp"
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 
 namespace octet {
 
@@ -23,39 +22,8 @@ std::string real_text(double v) {
 }
 
 std::string bound(double v) {
-  return v == std::floor(v) && std::abs(v) < 1e15 ? format("{}", int64_t(v)) : real_text(v);
-}
-
-std::string kind_text(const ValueType& type) {
-  switch (type.kind) {
-    case Kind::boolean:
-      return "true|false";
-    case Kind::integer:
-      return "integer";
-    case Kind::real:
-      return "number";
-    case Kind::text:
-      return "text";
-    case Kind::choice:
-      return join(type.names().names(), "|");
-    case Kind::table:
-      return "table";
-    case Kind::list:
-      return "list of " + kind_text(*type.item);
-    case Kind::optional:
-      return kind_text(*type.item);
-  }
-  return {};
-}
-
-std::string range_text(const Rule& r) {
-  const bool lo = r.lo > -Rule::kInf, hi = r.hi < Rule::kInf;
-  if (lo && hi && !r.lo_open && !r.hi_open) return bound(r.lo) + ".." + bound(r.hi);
-  if (lo && hi)
-    return format("{} {} x {} {}", bound(r.lo), r.lo_open ? "<" : "<=", r.hi_open ? "<" : "<=", bound(r.hi));
-  if (lo) return (r.lo_open ? "> " : ">= ") + bound(r.lo);
-  if (hi) return (r.hi_open ? "< " : "<= ") + bound(r.hi);
-  return {};
+  const std::string s = real_text(v);
+  return s.ends_with(".0") ? s.substr(0, s.size() - 2) : s;
 }
 
 // "2..65536. bytes per pass", "required. model folder"
@@ -109,36 +77,39 @@ struct TomlWriter {
   }
 };
 
-std::string upper(std::string_view name) {
-  std::string out(name);
-  for (char& c : out) c = static_cast<char>(c >= 'a' && c <= 'z' ? c - 32 : c);
-  return out;
-}
-
-std::string help_line(const std::string& path, const Field& f) {
-  const ValueType& inner = innermost(*f.type);
-  std::string left;
-  if (f.rule.place) {
-    left = upper(f.name) + (f.type->kind == Kind::list ? "..." : "");
-  } else {
-    if (f.rule.key) left = format("-{}, ", std::string(1, f.rule.key));
-    if (*f.rule.other) left += format("--{}, ", f.rule.other);
-    left += flag_text(path);
-    if (inner.kind == Kind::choice) left += " " + kind_text(inner);
-    if (inner.kind == Kind::integer || inner.kind == Kind::real) left += " N";
-    if (inner.kind == Kind::text) left += " TEXT";
-    if (f.type->kind == Kind::list) left += "...";
-  }
-  std::vector<std::string> facts;
-  if (f.rule.must && !f.rule.place) facts.push_back("required");
-  if (const std::string limits = range_text(f.rule); !limits.empty()) facts.push_back(limits);
-  const std::string now = value_text(f);
-  if (!now.empty() && now != "\"\"" && now != "[]" && now != "false") facts.push_back("default " + now);
-  const std::string tail = facts.empty() ? "" : format(" ({})", join(facts, ", "));
-  return format("  {:<26}{}{}{}\n", left, left.size() > 25 ? "\n" + std::string(28, ' ') : "", f.doc, tail);
-}
-
 }  // namespace
+
+std::string kind_text(const ValueType& type) {
+  switch (type.kind) {
+    case Kind::boolean:
+      return "true|false";
+    case Kind::integer:
+      return "integer";
+    case Kind::real:
+      return "number";
+    case Kind::text:
+      return "text";
+    case Kind::choice:
+      return join(type.names().names(), "|");
+    case Kind::table:
+      return "table";
+    case Kind::list:
+      return "list of " + kind_text(*type.item);
+    case Kind::optional:
+      return kind_text(*type.item);
+  }
+  return {};
+}
+
+std::string range_text(const Rule& r) {
+  const bool lo = r.lo > -Rule::kInf, hi = r.hi < Rule::kInf;
+  if (lo && hi && !r.lo_open && !r.hi_open) return bound(r.lo) + ".." + bound(r.hi);
+  if (lo && hi)
+    return format("{} {} x {} {}", bound(r.lo), r.lo_open ? "<" : "<=", r.hi_open ? "<" : "<=", bound(r.hi));
+  if (lo) return (r.lo_open ? "> " : ">= ") + bound(r.lo);
+  if (hi) return (r.hi_open ? "< " : "<= ") + bound(r.hi);
+  return {};
+}
 
 std::string type_text(const Field& f) {
   const std::string limits = range_text(f.rule), kind = kind_text(*f.type);
@@ -188,54 +159,6 @@ std::string to_toml(Table table, TomlStyle style) {
   TomlWriter writer{style, {}};
   writer.table(table, {}, "", "");
   return writer.out;
-}
-
-std::string help_text(Table table) {
-  std::string arguments, options, tables, heading;
-  each_leaf(table, [&](const std::string& path, const Field& f) {
-    const std::string folder = path.substr(0, path.rfind('.') == std::string::npos ? 0 : path.rfind('.'));
-    std::string& out = f.rule.place ? arguments : folder.empty() ? options : tables;
-    if (!folder.empty() && folder != heading) out += format("[{}]\n", heading = folder);
-    out += help_line(path, f);
-  });
-  return (arguments.empty() ? "" : "arguments\n" + arguments) + (options.empty() ? "" : "options\n" + options) + tables;
-}
-
-std::string reference_text(Table table) {
-  const auto cell = [](std::string_view text) {
-    std::string out_cell(text);
-    for (size_t i = 0; (i = out_cell.find('|', i)) != std::string::npos; i += 2)
-      out_cell.insert(out_cell.begin() + static_cast<std::ptrdiff_t>(i), '\\');
-    return out_cell;
-  };
-  std::string out = "| key | type | default | meaning |\n|---|---|---|---|\n";
-  each_leaf(table, [&](const std::string& path, const Field& f) {
-    const std::string value = f.rule.must ? "required" : value_text(f);
-    out += format("| `{}` | {} | {} | {} |\n", path, cell(type_text(f)),
-                  f.rule.must     ? value
-                  : value.empty() ? "absent"
-                                  : "`" + cell(value) + "`",
-                  cell(f.doc));
-  });
-  return out;
-}
-
-std::vector<std::string> faulty_fields(Table table) {
-  std::vector<std::string> out;
-  std::set<int> places;
-  std::set<std::string> names;
-  each_leaf(table, [&](const std::string& path, const Field& f) {
-    if (!names.insert(path).second) out.push_back(path + ": declared twice");
-    if (f.doc.empty()) out.push_back(path + ": no documentation");
-    if (f.type->kind == Kind::optional && f.type->size(f.at)) out.push_back(path + ": an optional needs no default");
-    if (f.type->kind == Kind::integer && !f.rule.holds(double(f.type->integer(f.at))))
-      out.push_back(path + ": the default is out of range");
-    if (f.type->kind == Kind::real && !f.rule.holds(f.type->real(f.at)))
-      out.push_back(path + ": the default is out of range");
-    if (f.rule.place && !places.insert(f.rule.place).second) out.push_back(path + ": argument number used twice");
-  });
-  if (!places.empty() && *places.rbegin() != std::ssize(places)) out.push_back("argument numbers have gaps");
-  return out;
 }
 
 }  // namespace octet

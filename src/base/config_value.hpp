@@ -33,4 +33,9 @@ inline std::string dotted(std::string_view path, std::string_view name) {
   return path.empty() ? std::string(name) : format("{}.{}", path, name);
 }
 
+/// "2..65536", "> 0"; empty without bounds.
+std::string range_text(const Rule& rule);
+/// "an integer" without article or bounds: "integer", "rms|layer", "list of text".
+std::string kind_text(const ValueType& type);
+
 }  // namespace octet
