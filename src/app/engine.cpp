@@ -1,6 +1,7 @@
 // The engine's side of the door: a Context made of the launcher's callbacks, one job, errors to codes.
 #include "app/engine.hpp"
 
+#include "app/engine_start.hpp"
 #include "app/jobs.hpp"
 #include "nn/runtime.hpp"
 #include "nn/tensor.hpp"
@@ -51,18 +52,6 @@ Context context_of(const OctetCallbacks& callbacks) {
   return context;
 }
 
-// Same inputs, same bits: fixed thread counts and no operator whose result depends on timing.
-void prepare_libtorch(int threads) {
-  at::set_num_threads(threads);
-  static const bool once = [] {
-    at::set_num_interop_threads(1);
-    at::globalContext().setDeterministicAlgorithms(true, false);
-    at::globalContext().setDeterministicFillUninitializedMemory(false);
-    return true;
-  }();
-  (void)once;
-}
-
 void run_job(const char* command, const char* toml, const OctetCallbacks& callbacks) {
   for (const EngineJob& job : engine_jobs()) {
     if (job.command != command) continue;
@@ -91,6 +80,17 @@ int report_torch_error(const OctetCallbacks& c, const c10::Error& e) {
 }
 
 }  // namespace
+
+void prepare_libtorch(int threads) {
+  at::set_num_threads(threads);
+  static const bool once = [] {
+    at::set_num_interop_threads(1);
+    at::globalContext().setDeterministicAlgorithms(true, false);
+    at::globalContext().setDeterministicFillUninitializedMemory(false);
+    return true;
+  }();
+  (void)once;
+}
 
 }  // namespace octet
 
