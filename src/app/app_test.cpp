@@ -9,6 +9,7 @@
 #include "tests/support/support.hpp"
 
 #include <gmock/gmock.h>
+#include <csignal>
 #include <cstdlib>
 #include <set>
 
@@ -45,22 +46,29 @@ struct TrainConfig {
 };
 
 std::vector<Command> test_table() {
-  return {{"score", "scores a text", hold_config<ScoreConfig>, nullptr},
-          {"train", "trains a model", hold_config<TrainConfig>, nullptr},
-          {"edit_revert", "takes an edit back", hold_config<TrainConfig>, nullptr},
-          {"edit", "edits", hold_config<ScoreConfig>, nullptr},
-          {"here", "needs no engine", hold_config<ScoreConfig>, [](Context& context, const ConfigHolder& config) {
+  return {{"score", "scores a text", hold_config<ScoreConfig>, nullptr, false},
+          {"train", "trains a model", hold_config<TrainConfig>, nullptr, true},
+          {"edit_revert", "takes an edit back", hold_config<TrainConfig>, nullptr, false},
+          {"edit", "edits", hold_config<ScoreConfig>, nullptr, false},
+          {"here", "needs no engine", hold_config<ScoreConfig>,
+           [](Context& context, const ConfigHolder& config) {
              const auto& c = *static_cast<const ScoreConfig*>(config.table.self);
              OCTET_CHECK(bad_file, c.model != "missing", "{}: no such file", c.model);
              context.out(format("✓ model {} json {}\n", c.model, context.json));
              return c.model == "gate" ? 1 : 0;
-           }}};
+           },
+           false}};
 }
 
 std::string engine_command, engine_toml;
 int engine_threads = 0;
 int fake_engine(const char* command, const char* toml, const OctetCallbacks* c) {
   engine_command = command, engine_toml = toml, engine_threads = c->threads;
+  if (c->dry_run) return c->note(c->self, "memory 1 GB", 11), 0;
+  while (engine_toml.find("endless") != std::string::npos) {
+    std::raise(SIGINT);
+    if (c->stop_requested(c->self) == 1 && engine_toml.find("endless once") != std::string::npos) return 6;
+  }
   c->out(c->self, "result\n", 7);
   const char *name = "bpb", *text = "2.31";
   for (int64_t i = 0; i < 3; ++i) {
@@ -233,6 +241,23 @@ TEST(Launch, DryRunShowsOriginsAndWritesNothing) {
   const Json json = parse_json(run({"score", "m", "--dry-run", "--json"}).out, "stdout");
   EXPECT_EQ(json.at("origins").at("window"), "default");
   EXPECT_EQ(parse_toml<ScoreConfig>(json.at("toml").get<std::string>(), "dry").model, "m");
+}
+
+TEST(Launch, DryRunAsksTheJobForItsPlan) {
+  const Outcome o = run({"train", "--data", "d", "--dry-run"});
+  EXPECT_THAT(o.out, testing::EndsWith("steps = 10  # default\n# memory 1 GB\n"));
+  EXPECT_EQ(o.err, "");
+  parse_toml<TrainConfig>(o.out, "dry");
+  EXPECT_EQ(parse_json(run({"train", "--data", "d", "--dry-run", "--json"}).out, "dry").at("plan"),
+            Json({"memory 1 GB"}));
+}
+
+TEST(Launch, FirstInterruptAsksSecondQuits) {
+  const Outcome o = run({"train", "--data", "endless once"});
+  EXPECT_EQ(o.code, 6);
+  EXPECT_THAT(o.err, HasSubstr("octet: finishing what is under way; once more to quit at once\n"));
+  const std::vector<Command> table = test_table();
+  EXPECT_EXIT(launch({"train", "--data", "endless"}, {&table, fake_engine}), testing::ExitedWithCode(130), "once more");
 }
 
 TEST(Launch, CommandsWithoutEngineAndAscii) {

@@ -14,12 +14,15 @@ namespace {
 
 template <class C>
 Command own(std::string id, std::string help, int (*run)(Context&, const C&)) {
-  return {std::move(id), std::move(help), hold_config<C>, [run](Context& context, const ConfigHolder& config) {
+  return {std::move(id), std::move(help), hold_config<C>,
+          [run](Context& context, const ConfigHolder& config) {
             return run(context, *static_cast<const C*>(config.table.self));
-          }};
+          },
+          false};
 }
 
-#define OCTET_LAUNCHER_ROW(command, ns, help) {#command, help, hold_config<::octet::ns::Config>, nullptr},
+#define OCTET_LAUNCHER_ROW(command, ns, help) \
+  {#command, help, hold_config<::octet::ns::Config>, nullptr, HasPlan<::octet::ns::Config>},
 
 std::vector<Command> make_commands() {
   std::vector<Command> table = {OCTET_JOBS(OCTET_LAUNCHER_ROW)};

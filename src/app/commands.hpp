@@ -18,12 +18,19 @@ ConfigHolder hold_config() {
   return {config, table_of(*config)};
 }
 
+/// True if a function plan(Context&, const C&) stands beside C.
+template <class C>
+concept HasPlan = requires(Context& context, const C& config) {
+  plan(context, config);
+};
+
 struct Command {
   std::string id;    // edit_revert
   std::string help;  // one line
   std::function<ConfigHolder()> make;
   /// Runs a command that needs no libtorch; returns the exit code. Empty: a job of the engine.
   std::function<int(Context&, const ConfigHolder&)> run;
+  bool plans = false;  // the job has a plan() for --dry-run
 
   std::string name() const;  // "edit revert"
 };

@@ -17,12 +17,21 @@ namespace {
 struct EngineJob {
   std::string_view command;
   std::string (*run)(Context&, std::string_view toml);
+  void (*plan)(Context&, std::string_view toml);
 };
 
+template <class C>
+void tell_plan(Context& context, std::string_view toml) {
+  if constexpr (requires(const C& config) { plan(context, config); })
+    for (const std::string& line : plan(context, parse_toml<C>(toml, "config"))) context.note(line);
+}
+
 #define OCTET_ENGINE_ROW(command, ns, help)                                    \
-  {#command, [](Context& context, std::string_view toml) {                     \
+  {#command,                                                                   \
+   [](Context& context, std::string_view toml) {                               \
      return to_json(ns::run(context, parse_toml<ns::Config>(toml, "config"))); \
-   }},
+   },                                                                          \
+   tell_plan<ns::Config>},
 
 const std::vector<EngineJob>& engine_jobs() {
   static const std::vector<EngineJob> jobs = {OCTET_JOBS(OCTET_ENGINE_ROW)};
@@ -58,6 +67,7 @@ void run_job(const char* command, const char* toml, const OctetCallbacks& callba
     Context context = context_of(callbacks);
     prepare_libtorch(callbacks.threads);
     set_threads(context.threads);
+    if (callbacks.dry_run) return job.plan(context, toml);
     const std::string report = job.run(context, toml);
     if (context.json) context.out(report + "\n");
     return;

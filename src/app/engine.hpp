@@ -25,6 +25,7 @@ struct OctetCallbacks {
   void (*error)(void* self, const char* code, const char* message, const char* hint, int exit);
   int (*stop_requested)(void* self);
   int json, tty;
+  int dry_run;  // 1: report the job's plan through `note` instead of running it
   int threads;
 };
 

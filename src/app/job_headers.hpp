@@ -5,4 +5,5 @@
 #include "infer/eval.hpp"
 #include "infer/generate.hpp"
 #include "infer/score.hpp"
+#include "train/demo.hpp"
 #include "train/train.hpp"

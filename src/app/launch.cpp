@@ -25,12 +25,13 @@ namespace {
 std::atomic<int> stop_count{0};
 
 void on_signal(int) {
-  static constexpr char kText[] = "\noctet: finishing this step, then saving; once more to quit at once\n";
+  static constexpr char kText[] = "\noctet: finishing what is under way; once more to quit at once\n";
   if (stop_count.fetch_add(1) >= 1) _exit(130);
   [[maybe_unused]] const ssize_t n = ::write(STDERR_FILENO, kText, sizeof kText - 1);
 }
 
 void catch_signals() {
+  stop_count = 0;
   struct sigaction action {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
@@ -64,7 +65,9 @@ OctetEngineRun open_engine(Files& files) {
 
 struct Bridge {
   Terminal& terminal;
+  std::vector<std::string>* plan = nullptr;  // takes the notes of a dry run
   static Terminal& of(void* self) { return static_cast<Bridge*>(self)->terminal; }
+  void note(std::string_view text) const { plan ? plan->emplace_back(text), void() : terminal.note(text); }
 };
 
 OctetCallbacks callbacks_of(Bridge& bridge, const GlobalOptions& global, int threads) {
@@ -72,7 +75,7 @@ OctetCallbacks callbacks_of(Bridge& bridge, const GlobalOptions& global, int thr
   c.size = sizeof c;
   c.self = &bridge;
   c.out = [](void* self, const char* p, size_t n) { Bridge::of(self).out({p, n}); };
-  c.note = [](void* self, const char* p, size_t n) { Bridge::of(self).note({p, n}); };
+  c.note = [](void* self, const char* p, size_t n) { static_cast<Bridge*>(self)->note({p, n}); };
   c.warn = [](void* self, const char* p, size_t n) { Bridge::of(self).warn({p, n}); };
   c.error = [](void* self, const char* code, const char* message, const char* hint, int exit) {
     Bridge::of(self).error(code, message, hint, exit);
@@ -84,7 +87,8 @@ OctetCallbacks callbacks_of(Bridge& bridge, const GlobalOptions& global, int thr
   };
   c.stop_requested = [](void*) { return stop_count.load(); };
   c.json = global.json;
-  c.tty = Bridge::of(&bridge).out_is_terminal();
+  c.tty = bridge.terminal.out_is_terminal();
+  c.dry_run = bridge.plan != nullptr;
   c.threads = threads;
   return c;
 }
@@ -133,16 +137,6 @@ ConfigReader resolve(const CommandLine& line, const ConfigHolder& config, Files&
   return reader;
 }
 
-int show_config(Terminal& terminal, const CommandLine& line, const ConfigHolder& config, const ConfigReader& reader) {
-  const std::string toml = to_toml(config.table, {.origins = &reader});
-  if (!line.global.json) return terminal.out(toml), 0;
-  Json origins = Json::object();
-  each_leaf(config.table, [&](const std::string& path, const Field&) { origins[path] = reader.origin(path); });
-  const Json out = {
-      {"schema", 1}, {"command", line.command->name()}, {"toml", to_toml(config.table)}, {"origins", origins}};
-  return terminal.out(dump_json(out) + "\n"), 0;
-}
-
 std::string documented_preset(const CommandLine& line, const ConfigHolder& config) {
   const Preset& preset = find_preset(line.global.new_);
   ConfigReader reader(config.table);
@@ -170,16 +164,40 @@ int run_here(const Command& command, const ConfigHolder& config, Terminal& termi
   return command.run(context, config);
 }
 
-int run_in_engine(const Command& command, const ConfigHolder& config, Terminal& terminal, const GlobalOptions& global,
-                  OctetEngineRun engine) {
+int run_in_engine(const CommandLine& line, const ConfigHolder& config, Terminal& terminal, OctetEngineRun engine,
+                  std::vector<std::string>* plan = nullptr) {
+  const GlobalOptions& global = line.global;
   OCTET_CHECK(resource, global.device != Device::cuda, "--device cuda: this build runs on the CPU only");
   const int threads = static_cast<int>(global.threads.value_or(available_cores()));
   set_environment(threads);
   catch_signals();
-  if (!engine) engine = open_engine(*make_posix_files());
-  Bridge bridge{terminal};
+  const auto files = make_posix_files();
+  if (global.verbose) terminal.note(format("engine {}, {} threads", find_engine(*files), threads));
+  if (!engine) engine = open_engine(*files);
+  Bridge bridge{terminal, plan};
   const OctetCallbacks callbacks = callbacks_of(bridge, global, threads);
-  return engine(command.id.c_str(), to_toml(config.table).c_str(), &callbacks);
+  return engine(line.command->id.c_str(), to_toml(config.table).c_str(), &callbacks);
+}
+
+// The resolved config, still valid TOML, and what the job plans. Without an engine there is no plan.
+int show_config(Terminal& terminal, const CommandLine& line, const ConfigHolder& config, const ConfigReader& reader,
+                OctetEngineRun engine) {
+  std::vector<std::string> plan;
+  const bool can_plan = line.command->plans && (engine || !find_engine(*make_posix_files()).empty());
+  if (const int code = can_plan ? run_in_engine(line, config, terminal, engine, &plan) : 0) return code;
+  if (line.global.json) {
+    Json origins = Json::object();
+    each_leaf(config.table, [&](const std::string& path, const Field&) { origins[path] = reader.origin(path); });
+    const Json out = {{"schema", 1},
+                      {"command", line.command->name()},
+                      {"toml", to_toml(config.table)},
+                      {"origins", origins},
+                      {"plan", plan}};
+    return terminal.out(dump_json(out) + "\n"), 0;
+  }
+  std::string text = to_toml(config.table, {.origins = &reader});
+  for (const std::string& remark : plan) text += format("# {}\n", remark);
+  return terminal.out(text), 0;
 }
 
 std::string last_run() {
@@ -202,9 +220,9 @@ int dispatch(const CommandLine& line, const std::vector<Command>& table, Termina
   if (!line.global.new_.empty()) return terminal.out(documented_preset(line, config)), 0;
   const auto files = make_posix_files();
   const ConfigReader reader = resolve(line, config, *files);
-  if (line.global.dry_run) return show_config(terminal, line, config, reader);
+  if (line.global.dry_run) return show_config(terminal, line, config, reader, engine);
   if (line.command->run) return run_here(*line.command, config, terminal, line.global);
-  return run_in_engine(*line.command, config, terminal, line.global, engine);
+  return run_in_engine(line, config, terminal, engine);
 }
 
 int guarded(Terminal& terminal, const std::function<int()>& body) {

@@ -44,7 +44,7 @@ TEST(Program, HelpIsQuick) {
 TEST(Program, LoadsNoLibtorch) {
   const std::string libraries = shell("LD_TRACE_LOADED_OBJECTS=1 octet").out;
   EXPECT_THAT(libraries, HasSubstr("libc.so"));
-  for (const char* name : {"torch", "c10", "mkl", "gomp"})
+  for (const char* name : {"libtorch", "libc10", "libmkl", "libgomp"})
     EXPECT_EQ(libraries.find(name), std::string::npos) << libraries;
 }
 
