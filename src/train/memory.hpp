@@ -22,8 +22,12 @@ struct MemoryShape {
   bool recompute = false;
 };
 
-/// An upper estimate from shapes; see memory_test.cpp for how it compares with what a process uses.
-MemoryNeed estimate_memory(const Parameters& parameters, const ModelConfig& model, const MemoryShape& shape);
+/// Numbers in the trained part of a new model of this config and, second, in its patcher; within 2 %, nothing
+/// allocated.
+std::pair<int64_t, int64_t> count_parameters(const ModelConfig& model);
+
+/// An estimate from shapes, 1 to 2 times what a step takes at its peak (memory_test.cpp). REQUIRES a checked config.
+MemoryNeed estimate_memory(const ModelConfig& model, const MemoryShape& shape);
 
 /// Throws Error(resource) with the parts and what would help if the need is more than is free.
 void check_memory(const MemoryNeed& need, int64_t available, const std::string& what);

@@ -128,16 +128,15 @@ std::shared_ptr<Loader> make_loader(const Config& c, const Text& text, const Cod
 
 AdamWOptions adamw_options(const TrainConfig& t) { return {t.beta1, t.beta2, t.eps, t.weight_decay}; }
 
-void check_memory_for(const TrainSetup& s) {
+void check_memory_for(const Config& c, Precision precision) {
   MemoryShape shape;
-  const int64_t micro =
-      s.config.train.micro_rows > 0 ? std::min(s.config.train.micro_rows, s.config.train.rows) : s.config.train.rows;
-  shape.units = micro * s.config.data.row;
-  shape.row = s.config.data.row;
-  shape.mean_patch = s.config.model.patcher ? s.config.model.patcher->rule.target : 4;
-  shape.precision = s.precision;
-  shape.recompute = s.config.train.recompute;
-  check_memory(estimate_memory(s.model->parameters(), s.config.model, shape), memory_available(), "training");
+  const int64_t micro = c.train.micro_rows > 0 ? std::min(c.train.micro_rows, c.train.rows) : c.train.rows;
+  shape.units = micro * c.data.row;
+  shape.row = c.data.row;
+  shape.mean_patch = c.model.patcher ? c.model.patcher->rule.target : 4;
+  shape.precision = precision;
+  shape.recompute = c.train.recompute;
+  check_memory(estimate_memory(c.model, shape), memory_available(), "training");
 }
 
 void check_context(const Config& c, const Model& model) {
@@ -146,8 +145,16 @@ void check_context(const Config& c, const Model& model) {
               c.data.row, context);
 }
 
+/// Without the patcher.
+int64_t parameter_count(Model& model) {
+  int64_t n = 0;
+  for (const auto& [name, item] : model.parameters().items())
+    if (!name.starts_with("patcher.")) n += item->value.numel();
+  return n;
+}
+
 std::string model_line(const Config& c, Model& model) {
-  const auto millions = static_cast<double>(model.parameters().count()) / 1e6;
+  const auto millions = static_cast<double>(parameter_count(model)) / 1e6;
   std::string out = format("{} {:.2f}M", enum_name(c.model.kind), millions);
   if (c.model.kind == ModelKind::blt && c.model.patcher)
     out += format(" + {} patcher", enum_name(c.model.patcher->rule.kind));
@@ -178,7 +185,7 @@ RunStatus first_status(Context& context, const Config& c, Model& model) {
   s.command = "train";
   s.name = c.run.name.empty() ? default_name(c.data) : c.run.name;
   s.model = model_line(c, model);
-  s.parameters = model.parameters().count();
+  s.parameters = parameter_count(model);
   s.started = context.now();
   return s;
 }
@@ -191,12 +198,12 @@ Begun begin_new(Context& context, Config c) {
   Begun b;
   TrainSetup& s = b.setup;
   s.precision = precision_of(c.train);
+  check_memory_for(c, s.precision);
   Text text = read_text(context, c.data);
   s.model = make_model(c.model, static_cast<uint64_t>(c.train.seed));
   check_context(c, *s.model);
   s.loader = make_loader(c, text, s.model->codec());
   s.config = c = resolved(c, *s.loader);
-  check_memory_for(s);
   const std::string about_patcher = prepare_patcher(context, *s.model, text.train, c.data.row, s.precision);
   s.optimiser = make_optimiser(s.model->parameters(), adamw_options(c.train), c.train.group);
   b.status = first_status(context, c, *s.model);
@@ -266,6 +273,7 @@ Begun resume(Context& context, const Config& given) {
   c.model = checked(c.model);
   c.run.folder = before.run.folder, c.run.name = before.run.name;
   s.precision = precision_of(c.train);
+  check_memory_for(c, s.precision);
   Text text = read_text(context, c.data);
   check_same_text(files, run, text);
   s.model = load_model(context, checkpoint);
@@ -273,7 +281,6 @@ Begun resume(Context& context, const Config& given) {
   s.loader = make_loader(c, text, s.model->codec());
   s.config = c = resolved(c, *s.loader);
   check_same_config(before, c, given.allow_changes);
-  check_memory_for(s);
   s.optimiser = make_optimiser(s.model->parameters(), adamw_options(c.train), c.train.group);
   s.state = load_checkpoint(context, checkpoint, s.model->parameters(), *s.optimiser);
   OCTET_CHECK(bad_config, s.state.step <= c.train.steps, "train.steps = {}, but {} steps are done", c.train.steps,

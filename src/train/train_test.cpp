@@ -145,7 +145,7 @@ TEST(TrainJob, LearnsAndItsCheckpointServes) {
     const Report report = run(context, config);
     EXPECT_LT(*report.val_bpb, 4.5) << model;
     const auto loaded = load_model(context, report.run);
-    EXPECT_EQ(loaded->parameters().count(), report.parameters);
+    EXPECT_GE(loaded->parameters().count(), report.parameters);  // a patcher comes on top
     EXPECT_EQ(report.mean_patch.has_value(), model == kBltModel);
   }
 }
