@@ -306,7 +306,7 @@ TEST(Commands, AreComplete) {
       EXPECT_FALSE(taken.count(path)) << path << " is an option of all commands";
       EXPECT_FALSE(f.rule.key && letters.count(std::string(1, f.rule.key))) << path;
     });
-    if (c.id == "docs_reference" || c.id == "runs_list") continue;  // hidden
+    if (c.id == "docs_reference" || c.id == "runs_list" || c.id == "runs_ids") continue;  // hidden
     EXPECT_EQ(page_of(c.id).examples.size(), 3u);
     EXPECT_THAT(help_overview(commands()), HasSubstr(c.name()));
     const std::string help = help_command(c, config.table);

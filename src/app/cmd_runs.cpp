@@ -79,6 +79,12 @@ int cmd_runs(Context& context, const RunsConfig& config) {
   return context.out(text), 0;
 }
 
+int cmd_runs_ids(Context& context, const RunsConfig&) {
+  std::string text = "last\n";
+  for (const RunInfo& run : all_runs(context)) text += run.id() + "\n";
+  return context.out(text), 0;
+}
+
 int cmd_runs_show(Context& context, const RunConfig& config) {
   const RunInfo run = named_run(context, config.run);
   Files& files = *context.files;

@@ -11,6 +11,9 @@ struct RunsConfig {
 /// octet runs [list]: every run below ./runs and OCTET_HOME/runs, newest last.
 int cmd_runs(Context& context, const RunsConfig& config);
 
+/// octet runs ids: what names a run, a word a line; for completion scripts.
+int cmd_runs_ids(Context& context, const RunsConfig& config);
+
 struct RunConfig {
   std::string run = "last";
   OCTET_FIELDS(RunConfig,

@@ -29,6 +29,7 @@ std::vector<Command> make_commands() {
   table.push_back(own("inspect", "what a model, checkpoint or tensor file holds", cmd_inspect));
   table.push_back(own("runs", "the runs so far", cmd_runs));
   table.push_back(own("runs_list", "the same", cmd_runs));
+  table.push_back(own("runs_ids", "their names, for completion", cmd_runs_ids));
   table.push_back(own("runs_show", "one run: summary, checkpoints, files", cmd_runs_show));
   table.push_back(own("runs_report", "writes a run's report: one file for any browser", cmd_runs_report));
   table.push_back(own("runs_open", "a run's report in the browser", cmd_runs_open));

@@ -1,4 +1,4 @@
-// Completion scripts: commands, nested verbs, flags, presets, and keys after --set.
+// Completion scripts: commands, nested verbs, flags, presets, runs, and keys after --set.
 #include "app/command_line.hpp"
 #include "app/help.hpp"
 #include "app/presets.hpp"
@@ -43,6 +43,7 @@ std::string fish_script(const std::map<std::string, Words>& table, const Words& 
     if (!words.keys.empty()) out += format("{} -l set -x -a '{}'\n", when, join(words.keys, " "));
   }
   for (const std::string& flag : common.flags) out += format("complete -c octet -l {}\n", flag.substr(2));
+  out += "complete -c octet -n 'not __fish_use_subcommand' -a '(octet runs ids 2> /dev/null)'\n";
   return out + format("complete -c octet -l preset -l new -x -a '{}'\n", presets);
 }
 
@@ -53,7 +54,7 @@ std::string bash_script(const std::map<std::string, Words>& table, const Words& 
     cases += format("    {}) verbs=\"{}\" flags=\"{}\" keys=\"{}\" ;;\n", name, join(words.verbs, " "),
                     join(words.flags, " "), join(words.keys, " "));
   }
-  static constexpr const char* kScript = R"(_octet() {{
+  static constexpr const char* kScript = R"bash(_octet() {{
   local word="${{COMP_WORDS[COMP_CWORD]}}" last="${{COMP_WORDS[COMP_CWORD-1]}}" verbs="" flags="" keys=""
   case "${{COMP_WORDS[1]}}" in
 {}  esac
@@ -61,11 +62,13 @@ std::string bash_script(const std::map<std::string, Words>& table, const Words& 
   elif [ "$last" = --preset ] || [ "$last" = --new ]; then COMPREPLY=($(compgen -W "{}" -- "$word"))
   elif [ "$last" = --set ]; then COMPREPLY=($(compgen -W "$keys" -- "$word"))
   elif [ "${{word#-}}" != "$word" ]; then COMPREPLY=($(compgen -W "$flags {}" -- "$word"))
-  elif [ "$COMP_CWORD" = 2 ]; then COMPREPLY=($(compgen -W "$verbs" -- "$word") $(compgen -f -- "$word"))
-  else COMPREPLY=($(compgen -f -- "$word")); fi
+  else
+    [ "$COMP_CWORD" = 2 ] || verbs=""
+    COMPREPLY=($(compgen -W "$verbs $("${{COMP_WORDS[0]}}" runs ids 2> /dev/null)" -- "$word") $(compgen -f -- "$word"))
+  fi
 }}
 complete -o filenames -F _octet octet
-)";
+)bash";
   return format(kScript, cases, names, presets, join(common.flags, " "));
 }
 

@@ -114,6 +114,10 @@ TEST(Program, ListsShowsAndRemovesRuns) {
   EXPECT_EQ(list.at("runs").at(0).at("id"), "19c0");
   EXPECT_THAT(in_folder("octet").out, HasSubstr("last run: 19c0 headers done 2000/2000 val bpb 2.380"));
   EXPECT_THAT(in_folder("octet runs show @2").out, HasSubstr("bpb    train -  val 2.380"));
+  EXPECT_EQ(in_folder("eval \"$(octet --completions bash)\"; COMP_WORDS=(octet generate 19); COMP_CWORD=2; _octet; "
+                      "echo \"${COMPREPLY[@]}\"")
+                .out,
+            "19c0\n");
   EXPECT_EQ(in_folder("octet runs show none 2> /dev/null").code, 4);
   EXPECT_EQ(in_folder("octet runs show headers 2> /dev/null").code, 4);  // two have that name
   EXPECT_EQ(in_folder("octet runs report 7f3a 2> /dev/null").out, "runs/20261123-1342-headers-7f3a/report.html\n");
