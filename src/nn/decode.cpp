@@ -5,8 +5,11 @@
 #include "kernels/norm.hpp"
 #include "kernels/swiglu.hpp"
 
+#include <sys/mman.h>
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <new>
 
 namespace octet::nn {
 
@@ -22,7 +25,23 @@ int64_t version_of(const Parameters& parameters) {
   return v;
 }
 
-PackedLinear::PackedLinear(std::vector<Tensor> weights, bool bf16) {
+std::shared_ptr<std::byte> WeightPacker::take(size_t bytes) {
+  constexpr size_t kPage = size_t{2} << 20, kBlock = 8 * kPage, kLine = 64;
+  bytes = (bytes + kLine - 1) / kLine * kLine;
+  if (used_ + bytes > size_) {
+    size_ = (std::max(bytes, kBlock) + kPage - 1) / kPage * kPage;
+    void* memory = std::aligned_alloc(kPage, size_);
+    if (!memory) throw std::bad_alloc();
+    madvise(memory, size_, MADV_HUGEPAGE);  // a wish; small pages work too
+    block_ = {static_cast<std::byte*>(memory), [](std::byte* p) { std::free(p); }};
+    used_ = 0;
+  }
+  std::shared_ptr<std::byte> out(block_, block_.get() + used_);
+  used_ += bytes;
+  return out;
+}
+
+PackedLinear::PackedLinear(std::vector<Tensor> weights, WeightPacker& packer) : bf16_(packer.bf16()) {
   std::vector<kernels::WeightBlock> blocks;
   inputs_ = weights.front().size(1);
   for (Tensor& w : weights) {
@@ -30,20 +49,26 @@ PackedLinear::PackedLinear(std::vector<Tensor> weights, bool bf16) {
     blocks.push_back({w.data_ptr<float>(), w.size(0)});
     outputs_ += w.size(0);
   }
-  if (bf16) {
-    half_.resize(size_t(kernels::gemv_size_bf16(outputs_, inputs_)));
-    kernels::gemv_pack(half_.data(), blocks, inputs_, threads());
-  } else {
-    full_.resize(size_t(kernels::gemv_size_f32(outputs_, inputs_)));
-    kernels::gemv_pack(full_.data(), blocks, inputs_, threads());
-  }
+  const auto pack = [&](auto* type, int64_t size) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    const auto memory = packer.take(size_t(size) * sizeof(T));
+    kernels::gemv_pack(reinterpret_cast<T*>(memory.get()), blocks, inputs_, threads());
+    packed_ = memory;
+  };
+  if (bf16_)
+    pack(static_cast<kernels::bf16*>(nullptr), kernels::gemv_size_bf16(outputs_, inputs_));
+  else
+    pack(static_cast<float*>(nullptr), kernels::gemv_size_f32(outputs_, inputs_));
 }
 
 void PackedLinear::apply(float* y, const float* x, int64_t rows) const {
-  if (full_.empty())
-    kernels::gemv(y, outputs_, x, inputs_, half_.data(), rows, outputs_, inputs_, threads());
+  const auto run = [&](const auto* packed) {
+    kernels::gemv(y, outputs_, x, inputs_, packed, rows, outputs_, inputs_, threads());
+  };
+  if (bf16_)
+    run(reinterpret_cast<const kernels::bf16*>(packed_.get()));
   else
-    kernels::gemv(y, outputs_, x, inputs_, full_.data(), rows, outputs_, inputs_, threads());
+    run(reinterpret_cast<const float*>(packed_.get()));
 }
 
 KvCache::KvCache(int64_t layers, int64_t width, int64_t keep) : layers_(layers), width_(width), keep_(keep) {
@@ -110,17 +135,17 @@ void KvCache::forget() {
   tail_.rows -= dead;
 }
 
-StackDecoder::StackDecoder(const Stack& stack, bool bf16) : config_(stack.config()) {
+StackDecoder::StackDecoder(const Stack& stack, WeightPacker& packer) : config_(stack.config()) {
   frequencies_ = kernels::rope_frequencies(config_.head_width(), config_.attention.rope.theta);
   for (int64_t l = 0; l < config_.layers; ++l) {
     const BlockWeights& w = stack.weights(l);
     Layer layer;
     layer.norm1 = floats_of(w.norm1->value);
     layer.norm2 = floats_of(w.norm2->value);
-    layer.qkv = PackedLinear({w.wq->value, w.wk->value, w.wv->value}, bf16);
-    layer.o = PackedLinear({w.wo->value}, bf16);
-    layer.gate_up = PackedLinear({w.w1->value, w.w3->value}, bf16);
-    layer.down = PackedLinear({w.w2->value}, bf16);
+    layer.qkv = PackedLinear({w.wq->value, w.wk->value, w.wv->value}, packer);
+    layer.o = PackedLinear({w.wo->value}, packer);
+    layer.gate_up = PackedLinear({w.w1->value, w.w3->value}, packer);
+    layer.down = PackedLinear({w.w2->value}, packer);
     layers_.push_back(std::move(layer));
   }
 }
@@ -195,13 +220,13 @@ void StackDecoder::block(int64_t l, float* x, std::span<const DecodePlace> rows)
   for (int64_t i = 0; i < R * D; ++i) x[i] += delta[size_t(i)];
 }
 
-CrossDecoder::CrossDecoder(const CrossWeights& w, const CrossConfig& config, bool bf16)
+CrossDecoder::CrossDecoder(const CrossWeights& w, const CrossConfig& config, WeightPacker& packer)
     : config_(config),
       norm_q_(floats_of(w.norm_q->value)),
       norm_kv_(floats_of(w.norm_kv->value)),
-      q_({w.wq->value}, bf16),
-      kv_({w.wk->value, w.wv->value}, bf16),
-      o_({w.wo->value}, bf16) {}
+      q_({w.wq->value}, packer),
+      kv_({w.wk->value, w.wv->value}, packer),
+      o_({w.wo->value}, packer) {}
 
 Floats CrossDecoder::keys_values(const float* y, int64_t n) const {
   const int64_t D = kv_.inputs();
@@ -228,8 +253,8 @@ void CrossDecoder::apply(float* x, int64_t R, std::span<const float* const> kv, 
   for (int64_t i = 0; i < R * D; ++i) x[i] = residual * x[i] + delta[size_t(i)];
 }
 
-HeadDecoder::HeadDecoder(const Tensor& norm, const Tensor& head, double eps, bool bf16)
-    : norm_(floats_of(norm)), head_({head}, bf16), eps_(eps) {}
+HeadDecoder::HeadDecoder(const Tensor& norm, const Tensor& head, double eps, WeightPacker& packer)
+    : norm_(floats_of(norm)), head_({head}, packer), eps_(eps) {}
 
 Tensor HeadDecoder::logits(const float* x, int64_t R) const {
   const int64_t D = head_.inputs();

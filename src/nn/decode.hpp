@@ -11,11 +11,25 @@ namespace octet::nn {
 
 using Floats = std::vector<float>;
 
+/// Memory for packed weights, handed out in the order in which a step will read it: one stream through large pages.
+class WeightPacker {
+ public:
+  explicit WeightPacker(bool bf16) : bf16_(bf16) {}
+  bool bf16() const { return bf16_; }
+  /// At least `bytes` bytes at a multiple of 64; lives as long as the result.
+  std::shared_ptr<std::byte> take(size_t bytes);
+
+ private:
+  bool bf16_;
+  std::shared_ptr<std::byte> block_;
+  size_t used_ = 0, size_ = 0;
+};
+
 /// W of y = x W^T, packed for few rows. Several weights may stand one below the other.
 class PackedLinear {
  public:
   PackedLinear() = default;
-  PackedLinear(std::vector<Tensor> weights, bool bf16);
+  PackedLinear(std::vector<Tensor> weights, WeightPacker& packer);
   /// y [R, outputs()] = x [R, inputs()] W^T.
   void apply(float* y, const float* x, int64_t rows) const;
   int64_t outputs() const { return outputs_; }
@@ -23,8 +37,8 @@ class PackedLinear {
 
  private:
   int64_t outputs_ = 0, inputs_ = 0;
-  std::vector<kernels::bf16> half_;
-  Floats full_;
+  bool bf16_ = false;
+  std::shared_ptr<const std::byte> packed_;
 };
 
 /// Keys and values of all layers of one stack for one sequence: frozen pieces that forks share, then an own tail. With
@@ -73,7 +87,7 @@ struct DecodePlace {
 /// A stack's packed weights. Const use from many threads is safe (the pool serialises).
 class StackDecoder {
  public:
-  StackDecoder(const Stack& stack, bool bf16);
+  StackDecoder(const Stack& stack, WeightPacker& packer);
   const StackConfig& config() const { return config_; }
   KvCache make_cache(int64_t max_rewind) const;
   /// x [R,D] through block l, in place. Rows of one sequence stand in order.
@@ -93,7 +107,7 @@ class StackDecoder {
 /// A cross-attention's packed weights.
 class CrossDecoder {
  public:
-  CrossDecoder(const CrossWeights& weights, const CrossConfig& config, bool bf16);
+  CrossDecoder(const CrossWeights& weights, const CrossConfig& config, WeightPacker& packer);
   int64_t kv_width() const { return kv_.outputs() / 2; }
   /// Keys and values [n, 2 kv_width()] (keys first in a row) of y [n,D].
   Floats keys_values(const float* y, int64_t n) const;
@@ -109,7 +123,7 @@ class CrossDecoder {
 /// Final norm and output layer: logits [R,V] of x [R,D].
 class HeadDecoder {
  public:
-  HeadDecoder(const Tensor& norm, const Tensor& head, double eps, bool bf16);
+  HeadDecoder(const Tensor& norm, const Tensor& head, double eps, WeightPacker& packer);
   Tensor logits(const float* x, int64_t rows) const;
 
  private:

@@ -12,27 +12,39 @@
 namespace octet {
 
 struct BltDecoder {
-  BltDecoder(const Blt& m, int64_t parameters_version, bool bf16_weights)
+  // Members are packed in the order in which a step reads them.
+  BltDecoder(const Blt& m, int64_t parameters_version, nn::WeightPacker packer)
       : version(parameters_version),
-        bf16(bf16_weights),
-        encoder(m.encoder(), bf16),
-        global(m.global(), bf16),
-        decoder(m.decoder(), bf16),
-        pool({m.weights().pool->value}, bf16),
-        decoder_patch({m.weights().decoder_patch->value}, bf16),
-        head(m.weights().final_norm->value, m.weights().head->value, m.config().decoder->norm_eps, bf16) {
-    for (const auto& w : m.weights().encoder_cross) encoder_cross.emplace_back(w, m.cross_config(), bf16);
-    for (const auto& w : m.weights().decoder_cross) decoder_cross.emplace_back(w, m.cross_config(), bf16);
-    if (m.weights().global_in) global_in = nn::PackedLinear({m.weights().global_in->value}, bf16);
-    if (m.entropy_model()) entropy = std::make_unique<TransformerDecoder>(*m.entropy_model(), bf16);
+        bf16(packer.bf16()),
+        entropy(m.entropy_model() ? std::make_unique<TransformerDecoder>(*m.entropy_model(), packer) : nullptr),
+        encoder(m.encoder(), packer),
+        pool({m.weights().pool->value}, packer),
+        encoder_cross(crosses(m.weights().encoder_cross, m, packer)),
+        global_in(m.weights().global_in ? nn::PackedLinear({m.weights().global_in->value}, packer)
+                                        : nn::PackedLinear()),
+        global(m.global(), packer),
+        decoder_patch({m.weights().decoder_patch->value}, packer),
+        decoder_cross(crosses(m.weights().decoder_cross, m, packer)),
+        decoder(m.decoder(), packer),
+        head(m.weights().final_norm->value, m.weights().head->value, m.config().decoder->norm_eps, packer) {}
+  static std::vector<nn::CrossDecoder> crosses(const std::vector<nn::CrossWeights>& weights, const Blt& m,
+                                               nn::WeightPacker& packer) {
+    std::vector<nn::CrossDecoder> out;
+    for (const auto& w : weights) out.emplace_back(w, m.cross_config(), packer);
+    return out;
   }
   int64_t version;
   bool bf16;
-  nn::StackDecoder encoder, global, decoder;
-  nn::PackedLinear pool, decoder_patch, global_in;
-  nn::HeadDecoder head;
-  std::vector<nn::CrossDecoder> encoder_cross, decoder_cross;
   std::unique_ptr<TransformerDecoder> entropy;
+  nn::StackDecoder encoder;
+  nn::PackedLinear pool;
+  std::vector<nn::CrossDecoder> encoder_cross;
+  nn::PackedLinear global_in;
+  nn::StackDecoder global;
+  nn::PackedLinear decoder_patch;
+  std::vector<nn::CrossDecoder> decoder_cross;
+  nn::StackDecoder decoder;
+  nn::HeadDecoder head;
 };
 
 namespace {
@@ -360,7 +372,7 @@ Blt::~Blt() = default;
 std::shared_ptr<const BltDecoder> Blt::packed(bool bf16_weights) {
   const int64_t version = nn::version_of(parameters_);
   if (!decoder_pack_ || decoder_pack_->bf16 != bf16_weights || decoder_pack_->version != version)
-    decoder_pack_ = std::make_shared<const BltDecoder>(*this, version, bf16_weights);
+    decoder_pack_ = std::make_shared<const BltDecoder>(*this, version, nn::WeightPacker(bf16_weights));
   return decoder_pack_;
 }
 

@@ -6,12 +6,12 @@
 
 namespace octet {
 
-TransformerDecoder::TransformerDecoder(const Transformer& model, bool bf16_weights)
+TransformerDecoder::TransformerDecoder(const Transformer& model, nn::WeightPacker& packer)
     : version(nn::version_of(const_cast<Transformer&>(model).parameters())),
-      bf16(bf16_weights),
+      bf16(packer.bf16()),
       embedding(model.embedding()->value.detach().to(at::kFloat).clone()),
-      stack(model.stack(), bf16_weights),
-      head(model.final_norm()->value, model.head()->value, model.config().stack->norm_eps, bf16_weights) {}
+      stack(model.stack(), packer),
+      head(model.final_norm()->value, model.head()->value, model.config().stack->norm_eps, packer) {}
 
 void TransformerTrack::truncate(int64_t length) {
   cache.truncate(length);
@@ -86,8 +86,10 @@ constexpr int64_t kPrefillRows = 256;  // rows at a time: bounds the scratch mem
 Transformer::~Transformer() = default;
 
 std::shared_ptr<const TransformerDecoder> Transformer::packed(bool bf16_weights) {
-  if (!decoder_ || decoder_->bf16 != bf16_weights || decoder_->version != nn::version_of(parameters_))
-    decoder_ = std::make_shared<const TransformerDecoder>(*this, bf16_weights);
+  if (!decoder_ || decoder_->bf16 != bf16_weights || decoder_->version != nn::version_of(parameters_)) {
+    nn::WeightPacker packer(bf16_weights);
+    decoder_ = std::make_shared<const TransformerDecoder>(*this, packer);
+  }
   return decoder_;
 }
 

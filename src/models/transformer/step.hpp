@@ -6,7 +6,7 @@
 namespace octet {
 
 struct TransformerDecoder {
-  TransformerDecoder(const Transformer& model, bool bf16_weights);
+  TransformerDecoder(const Transformer& model, nn::WeightPacker& packer);
   int64_t version;
   bool bf16;
   Tensor embedding;  // [V,D] f32
