@@ -65,7 +65,10 @@ std::string help_command(const Command& command, Table config) {
 
 std::string reference_page(const std::vector<Command>& table) {
   GlobalOptions global;
-  std::string out = "# Reference of commands and keys\n\nWritten by `octet docs reference`; do not edit.\n";
+  std::string out =
+      "# Reference of commands and keys\n\nWritten by `octet docs reference`; do not edit. In a "
+      "config file\na key stands in its table; on the command line it is `--KEY VALUE` or "
+      "`--TABLE.KEY VALUE`, or `--set TABLE.KEY=VALUE`.\n";
   for (const Command* c : shown(table)) {
     const ConfigHolder config = c->make();
     out += format("\n## octet {}\n\n{}.\n\n```\n", c->name(), c->help);

@@ -135,6 +135,12 @@ TEST(Program, ListsShowsAndRemovesRuns) {
   EXPECT_EQ(in_folder("octet runs rm aaaa 2> /dev/null").code, 4);
 }
 
+TEST(Program, ReferencePageIsCurrent) {
+  const auto files = make_posix_files();
+  EXPECT_EQ(files->read(OCTET_SOURCE_DIR "/docs/reference.md"), shell("octet docs reference").out)
+      << "write it again: ./octet docs reference > docs/reference.md";
+}
+
 TEST(Program, InspectsTensors) {
   test::ScratchFolder folder;
   const std::string header = R"({"w":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}})";
