@@ -16,6 +16,7 @@ struct DataConfig {
   double holdout = 0.05;
   int64_t row = 1024;
   BadLinePolicy bad_lines = BadLinePolicy::fail;
+  bool text_only = true;
   OCTET_FIELDS(
       DataConfig,
       OCTET_FIELD(train, required.flag("data"), "files and folders to learn from; .jsonl, .gz and .zst are read too"),
@@ -24,7 +25,8 @@ struct DataConfig {
       OCTET_FIELD(holdout, half_open(0, 1), "share of the text that is held out: whole documents, or the end of each"),
       OCTET_FIELD(row, range(2, 1 << 24), "units per row"),
       OCTET_FIELD(bad_lines, choice,
-                  "lines of a JSONL file that cannot be read: an error, left out, or left out and counted"))
+                  "lines of a JSONL file that cannot be read: an error, left out, or left out and counted"),
+      OCTET_FIELD(text_only, any, "of a folder: leave out files with a NUL among their first 8,192 bytes"))
 };
 
 enum class TrainPrecision { auto_, fp32, bf16 };
@@ -106,5 +108,7 @@ struct Report {
 /// little memory (before the first step) or a full disk (the last complete checkpoint stays), Error(bad_config |
 /// bad_file) for what cannot begin.
 Report run(Context& context, const Config& config);
+/// Lines for --dry-run: model, text, memory, time. Reads the text, writes nothing; throws what run would throw so far.
+std::vector<std::string> plan(Context& context, const Config& config);
 
 }  // namespace octet::train_job

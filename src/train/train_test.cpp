@@ -135,6 +135,44 @@ TEST(TrainJob, RunFolderHoldsWhatWasPromised) {
   EXPECT_EQ(seen.back().done, 8);
 }
 
+TEST(TrainJob, PlanReadsAndWritesNothing) {
+  const ScratchFolder scratch;
+  Context context = quiet();
+  Config config = tiny_config(scratch, kBltModel);
+  const auto lines_of_plan = plan(context, config);
+  ASSERT_EQ(lines_of_plan.size(), 4u);
+  EXPECT_NE(lines_of_plan[0].find("blt 0.0"), std::string::npos) << lines_of_plan[0];
+  EXPECT_NE(lines_of_plan[1].find("8 steps read 0.0 MB, 0.3"), std::string::npos) << lines_of_plan[1];
+  EXPECT_FALSE(context.files->exists(scratch / "run"));
+  config.train.epochs = 2;
+  EXPECT_NE(plan(context, config)[1].find("; 42 steps"), std::string::npos);
+  config.data.row = 1 << 20, config.train.rows = 1 << 20;
+  test::expect_error(Code::resource, "activations", [&] { plan(context, config); });
+}
+
+TEST(TrainJob, EpochsDecideTheNumberOfSteps) {
+  const ScratchFolder scratch;
+  Context context = quiet();
+  Config config = tiny_config(scratch, kByteModel);
+  config.train.epochs = 0.5;
+  const int64_t units = 5400 + 2;  // a tenth of 6,000 bytes is held out; BOS and EOS
+  EXPECT_NEAR(static_cast<double>(run(context, config).steps), 0.5 * units / 256, 0.6);
+}
+
+TEST(TrainJob, OtherNumberOfThreadsIsSaid) {
+  const ScratchFolder scratch;
+  Context context = quiet();
+  std::string warned;
+  context.warn = [&](std::string_view text) { warned += text; };
+  Config config = tiny_config(scratch, kByteModel);
+  run(context, config);
+  config.resume = config.run.folder;
+  set_threads(std::make_shared<Threads>(2));
+  run(context, config);
+  set_threads(std::make_shared<Threads>(1));
+  EXPECT_NE(warned.find("started with 1 threads and goes on with 2"), std::string::npos) << warned;
+}
+
 TEST(TrainJob, LearnsAndItsCheckpointServes) {
   const ScratchFolder scratch;
   Context context = quiet();

@@ -1,0 +1,325 @@
+#include "train/setup.hpp"
+
+#include "base/json.hpp"
+#include "base/machine.hpp"
+#include "data/checkpoint_folder.hpp"
+#include "models/registry.hpp"
+#include "train/prepare.hpp"
+
+#include <cmath>
+
+namespace octet::train_job {
+
+namespace {
+
+// ---- text
+
+DocumentOptions document_options(const DataConfig& data) {
+  DocumentOptions o;
+  o.bad_lines = static_cast<BadLines>(data.bad_lines);
+  o.text_only = data.text_only;
+  return o;
+}
+
+}  // namespace
+
+Text read_text(Context& context, const DataConfig& data) {
+  const DocumentOptions options = document_options(data);
+  std::vector<std::vector<std::string>> sources;
+  if (data.weights.empty()) sources.push_back(data.train);
+  for (size_t i = 0; i < data.weights.size() && i < data.train.size(); ++i) sources.push_back({data.train[i]});
+  OCTET_CHECK(bad_config, data.weights.empty() || data.weights.size() == data.train.size(),
+              "data.weights: {} numbers for {} entries of data.train", data.weights.size(), data.train.size());
+  Text text;
+  const auto remember = [&](const DocumentSet& set) {
+    text.files.insert(text.files.end(), set.files().begin(), set.files().end());
+  };
+  for (const auto& paths : sources) {
+    const DocumentSet all = read_documents(context, paths, options);
+    remember(all);
+    if (!data.valid.empty() || data.holdout == 0) {
+      text.train.push_back(all);
+      continue;
+    }
+    Split split = hold_out(all, data.holdout);
+    text.train.push_back(std::move(split.train));
+    text.valid.push_back(std::move(split.valid));
+  }
+  if (!data.valid.empty()) {
+    text.valid.push_back(read_documents(context, data.valid, options));
+    remember(text.valid.back());
+  }
+  return text;
+}
+
+namespace {
+
+std::string data_json(const Text& text) {
+  const auto count = [](const std::vector<DocumentSet>& sets) {
+    int64_t documents = 0, bytes = 0;
+    for (const DocumentSet& s : sets) documents += s.size(), bytes += s.total_bytes();
+    return Json{{"documents", documents}, {"bytes", bytes}};
+  };
+  Json j = {{"schema", 1}, {"train", count(text.train)}, {"valid", count(text.valid)}};
+  j["files"] = parse_json(file_records_json(text.files), "files");
+  return dump_json(j) + "\n";
+}
+
+// ---- config
+
+}  // namespace
+
+Precision precision_of(const TrainConfig& t) {
+  if (t.precision == TrainPrecision::bf16)
+    OCTET_CHECK(bad_config, bf16_available(),
+                "train.precision = \"bf16\": this processor has no AVX512_BF16; use \"fp32\"");
+  if (t.precision == TrainPrecision::auto_) return bf16_available() ? Precision::bf16 : Precision::fp32;
+  return t.precision == TrainPrecision::bf16 ? Precision::bf16 : Precision::fp32;
+}
+
+int64_t steps_of(const Config& c, int64_t units_per_epoch) {
+  if (c.train.epochs <= 0) return c.train.steps;
+  const double per_step = static_cast<double>(c.train.rows * c.data.row);
+  return std::max<int64_t>(1, std::llround(c.train.epochs * static_cast<double>(units_per_epoch) / per_step));
+}
+
+MemoryNeed memory_of(const Config& c, Precision precision) {
+  MemoryShape shape;
+  const int64_t micro = c.train.micro_rows > 0 ? std::min(c.train.micro_rows, c.train.rows) : c.train.rows;
+  shape.units = micro * c.data.row;
+  shape.row = c.data.row;
+  shape.mean_patch = c.model.patcher ? c.model.patcher->rule.target : 4;
+  shape.precision = precision;
+  shape.recompute = c.train.recompute;
+  return estimate_memory(c.model, shape);
+}
+
+std::string model_line(const Config& c, int64_t parameters) {
+  std::string out = format("{} {:.2f}M", enum_name(c.model.kind), static_cast<double>(parameters) / 1e6);
+  if (c.model.kind == ModelKind::blt && c.model.patcher)
+    out += format(" + {} patcher", enum_name(c.model.patcher->rule.kind));
+  return out;
+}
+
+namespace {
+
+/// The config with every choice made that the machine or the text decides.
+Config resolved(Config c, const Loader& loader) {
+  c.train.precision = precision_of(c.train) == Precision::bf16 ? TrainPrecision::bf16 : TrainPrecision::fp32;
+  c.train.steps = steps_of(c, loader.units_per_epoch());
+  return c;
+}
+
+/// Throws Error(bad_config) naming the first key that differs and may not.
+void check_same_config(const Config& before, const Config& now, const std::vector<std::string>& allowed) {
+  const auto values = [](Config c) {
+    std::map<std::string, std::string> out;
+    each_leaf(table_of(c), [&](const std::string& path, const Field& field) { out[path] = value_text(field); });
+    return out;
+  };
+  const auto old = values(before), given = values(now);
+  const auto free = [&](const std::string& key) {
+    if (key == "resume" || key.starts_with("allow_changes") || key == "run.folder" || key == "run.name") return true;
+    for (const std::string& a : allowed)
+      if (key == a || key.starts_with(a + ".")) return true;
+    return false;
+  };
+  std::map<std::string, std::string> all = old;
+  all.insert(given.begin(), given.end());
+  for (const auto& [key, unused] : all) {
+    const auto a = old.find(key), b = given.find(key);
+    const std::string was = a == old.end() ? "" : a->second, is = b == given.end() ? "" : b->second;
+    if (was == is || free(key)) continue;
+    throw Error(Code::bad_config,
+                format("{} = {}, but the run was started with {}", key, is.empty() ? "nothing" : is,
+                       was.empty() ? "nothing" : was),
+                format("to change it: --allow-changes {}", key));
+  }
+}
+
+std::shared_ptr<Loader> make_loader(const Config& c, const Text& text, const std::shared_ptr<Model>& model) {
+  std::vector<LoaderSource> sources;
+  for (size_t i = 0; i < text.train.size(); ++i)
+    sources.push_back({text.train[i], c.data.weights.empty() ? 0 : c.data.weights[i]});
+  LoaderOptions o;
+  o.row = c.data.row;
+  o.rows = c.train.rows;
+  o.micro_rows = c.train.micro_rows;
+  o.seed = static_cast<uint64_t>(c.train.seed);
+  return std::make_shared<Loader>(std::move(sources), std::shared_ptr<const Codec>(model, &model->codec()), o);
+}
+
+AdamWOptions adamw_options(const TrainConfig& t) { return {t.beta1, t.beta2, t.eps, t.weight_decay}; }
+
+void check_memory_for(const Config& c, Precision precision) {
+  check_memory(memory_of(c, precision), memory_available(), "training");
+}
+
+void check_context(const Config& c, const Model& model) {
+  const int64_t context = model.traits().context;
+  OCTET_CHECK(bad_config, context == 0 || c.data.row <= context, "data.row = {}, the model reads at most {} units",
+              c.data.row, context);
+}
+
+/// Without the patcher.
+int64_t parameter_count(Model& model) {
+  int64_t n = 0;
+  for (const auto& [name, item] : model.parameters().items())
+    if (!name.starts_with("patcher.")) n += item->value.numel();
+  return n;
+}
+
+std::string default_name(const DataConfig& data) {
+  std::string name = data.train.empty() ? "" : file_name(data.train[0]);
+  return name.substr(0, name.find('.'));
+}
+
+// ---- the two ways to begin
+
+void announce(Context& context, const Begun& b) {
+  const Config& c = b.setup.config;
+  context.note(format("run {}  {}  cpu x{}  {}", file_name(b.folder->path()), b.status.model, threads().size(),
+                      enum_name(c.train.precision)));
+}
+
+RunStatus first_status(Context& context, const Config& c, Model& model) {
+  RunStatus s;
+  s.command = "train";
+  s.name = c.run.name.empty() ? default_name(c.data) : c.run.name;
+  s.parameters = parameter_count(model);
+  s.model = model_line(c, s.parameters);
+  s.started = context.now();
+  return s;
+}
+
+}  // namespace
+
+Begun begin_new(Context& context, Config c) {
+  Files& files = *context.files;
+  c.model = checked(c.model);
+  OCTET_CHECK(bad_config, c.run.folder.empty() || !is_run(files, c.run.folder),
+              "run.folder = \"{}\": there is a run already; go on with it by --resume {}", c.run.folder, c.run.folder);
+  Begun b;
+  TrainSetup& s = b.setup;
+  s.precision = precision_of(c.train);
+  check_memory_for(c, s.precision);
+  Text text = read_text(context, c.data);
+  s.model = make_model(c.model, static_cast<uint64_t>(c.train.seed));
+  check_context(c, *s.model);
+  s.loader = make_loader(c, text, s.model);
+  s.config = c = resolved(c, *s.loader);
+  const std::string about_patcher = prepare_patcher(context, *s.model, text.train, c.data.row, s.precision);
+  s.optimiser = make_optimiser(s.model->parameters(), adamw_options(c.train), c.train.group);
+  b.status = first_status(context, c, *s.model);
+  const std::string path = c.run.folder.empty() ? new_run_folder(files, "runs", context.now(), b.status.name,
+                                                                 static_cast<uint64_t>(process_id()))
+                                                : c.run.folder;
+  s.config.run.folder = path;
+  b.folder = std::make_unique<RunFolder>(context, path);
+  b.folder->write("config.toml", to_toml(s.config));
+  b.folder->write("cmd.txt", command_line() + "\n");
+  b.folder->write("env.json", environment_json());
+  b.folder->write("data.json", data_json(text));
+  files.make_folders(b.folder->file("ckpt"));
+  write_run_status(files, path, b.status);
+  b.folder->event("start", 0);
+  s.train = std::move(text.train), s.valid = std::move(text.valid);
+  announce(context, b);
+  if (!about_patcher.empty()) context.note(about_patcher), b.folder->log(about_patcher);
+  return b;
+}
+
+namespace {
+
+/// "RUN" or "RUN/step-400", "RUN/best" -> folder of the run, folder of the checkpoint.
+std::pair<std::string, std::string> find_checkpoint(Context& context, const std::string& argument) {
+  Files& files = *context.files;
+  std::string run = find_run(context, argument), part;
+  if (run.empty() && argument.find('/') != std::string::npos) {
+    const std::string tail = file_name(argument);
+    if (tail == "best" || tail.starts_with("step-")) run = find_run(context, parent_folder(argument)), part = tail;
+    if (run.empty() && file_name(parent_folder(argument)) == "ckpt")
+      run = find_run(context, parent_folder(parent_folder(argument)));
+  }
+  if (run.empty()) throw Error(Code::bad_file, format("no run `{}`", argument), "octet runs lists them");
+  mend_checkpoints(files, join_path(run, "ckpt"));
+  const std::string checkpoint = part.empty() ? newest_checkpoint(files, run) : join_path(join_path(run, "ckpt"), part);
+  OCTET_CHECK(bad_file, !checkpoint.empty() && files.exists(checkpoint), "{}: no checkpoint {}was saved in this run",
+              run, part.empty() ? "" : part + " ");
+  return {run, checkpoint};
+}
+
+void check_same_text(Files& files, const std::string& run, const Text& text) {
+  const std::string path = join_path(run, "data.json");
+  const Json j = parse_json(files.read(path), path);
+  OCTET_CHECK(bad_file, j.is_object() && j.contains("files"), "{}: `files` is missing", path);
+  check_same_files(parse_file_records(dump_json(j["files"]), path), text.files);
+}
+
+/// Sums are split among threads, so that another number of them rounds differently.
+void warn_of_threads(Context& context, const std::string& run) {
+  const std::string path = join_path(run, "env.json");
+  if (!context.files->exists(path)) return;
+  const Json env = parse_json(context.files->read(path), path);
+  const int64_t before = env.is_object() ? env.value("threads", int64_t{0}) : 0;
+  if (before > 0 && before != threads().size())
+    context.warn(
+        format("the run was started with {} threads and goes on with {}: its numbers are those of an "
+               "uninterrupted run within rounding, not bit for bit",
+               before, threads().size()));
+}
+
+/// Checkpoints of a later step belong to another future: they are kept aside.
+void put_aside_later(Files& files, const std::string& run, int64_t step) {
+  for (const int64_t s : checkpoint_steps(files, run)) {
+    if (s <= step) continue;
+    const std::string aside = join_path(run, format("ckpt/cut/step-{}", s));
+    files.make_folders(parent_folder(aside));
+    remove_checkpoint(files, aside);
+    files.rename(checkpoint_path(run, s), aside);
+  }
+}
+
+}  // namespace
+
+Begun resume(Context& context, const Config& given) {
+  Files& files = *context.files;
+  Begun b;
+  TrainSetup& s = b.setup;
+  auto [run, checkpoint] = find_checkpoint(context, given.resume);
+  b.folder = std::make_unique<RunFolder>(context, run);  // from here on nobody else writes
+  const std::string config_path = join_path(run, "config.toml");
+  const Config before = parse_toml<Config>(files.read(config_path), config_path);
+  Config c = given;
+  c.model = checked(c.model);
+  c.run.folder = before.run.folder, c.run.name = before.run.name;
+  s.precision = precision_of(c.train);
+  check_memory_for(c, s.precision);
+  Text text = read_text(context, c.data);
+  check_same_text(files, run, text);
+  s.model = load_model(context, checkpoint);
+  check_context(c, *s.model);
+  s.loader = make_loader(c, text, s.model);
+  s.config = c = resolved(c, *s.loader);
+  check_same_config(before, c, given.allow_changes);
+  s.optimiser = make_optimiser(s.model->parameters(), adamw_options(c.train), c.train.group);
+  s.state = load_checkpoint(context, checkpoint, s.model->parameters(), *s.optimiser);
+  OCTET_CHECK(bad_config, s.state.step <= c.train.steps, "train.steps = {}, but {} steps are done", c.train.steps,
+              s.state.step);
+  b.status = read_run_status(files, run);
+  put_aside_later(files, run, s.state.step);
+  const int64_t cut = b.folder->cut_after(s.state.step);
+  warn_of_threads(context, run);
+  const Json more = {{"checkpoint", file_name(checkpoint)}, {"metrics_cut", cut}, {"command", command_line()}};
+  b.folder->event("resume", s.state.step, dump_json(more));
+  if (!given.allow_changes.empty()) {
+    s.config.resume.clear(), s.config.allow_changes.clear();
+    b.folder->write("config.toml", to_toml(s.config));
+  }
+  s.train = std::move(text.train), s.valid = std::move(text.valid);
+  announce(context, b);
+  context.note(format("resume after step {} of {}", s.state.step, c.train.steps));
+  return b;
+}
+
+}  // namespace octet::train_job

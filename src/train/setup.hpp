@@ -1,0 +1,34 @@
+// What is decided and read before the first step of `octet train`: a new run, or one that goes on.
+#pragma once
+#include "train/memory.hpp"
+#include "train/trainer.hpp"
+
+namespace octet::train_job {
+
+struct Text {
+  std::vector<DocumentSet> train, valid;  // a set for each source
+  std::vector<FileRecord> files;
+};
+/// Reads data.train and data.valid, holds out what is to be measured on. Throws as read_documents and hold_out.
+Text read_text(Context& context, const DataConfig& data);
+
+/// Throws Error(bad_config) where bf16 is asked for and this processor cannot.
+Precision precision_of(const TrainConfig& config);
+/// The number of steps: train.steps, or enough for train.epochs passes over so many units.
+int64_t steps_of(const Config& config, int64_t units_per_epoch);
+/// What the run will need. REQUIRES a checked model.
+MemoryNeed memory_of(const Config& config, Precision precision);
+/// "blt 1.26M + table patcher".
+std::string model_line(const Config& config, int64_t parameters);
+
+struct Begun {
+  TrainSetup setup;
+  std::unique_ptr<RunFolder> folder;
+  RunStatus status;
+};
+/// A new run in a new folder. The folder is made when nothing but the disk can fail any more.
+Begun begin_new(Context& context, Config config);
+/// The run and checkpoint that config.resume names. Checks that config and text are those of the run.
+Begun resume(Context& context, const Config& config);
+
+}  // namespace octet::train_job
