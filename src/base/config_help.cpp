@@ -8,8 +8,8 @@ namespace octet {
 
 namespace {
 
-// Lines of text by table, tables in order of appearance. Fields may be lent for the call only, so they are rendered
-// at once.
+// Lines of text by table, in order of appearance after the keys outside tables. Fields may be lent for the call only,
+// so they are rendered at once.
 struct Section {
   std::string table;  // "", "model.stack"
   std::string text;
@@ -24,6 +24,8 @@ std::vector<Section> sections_of(Table table,
     if (at == out.end()) at = out.insert(out.end(), {name, {}});
     at->text += render(path, f);
   });
+  const auto top = std::find_if(out.begin(), out.end(), [](const Section& s) { return s.table.empty(); });
+  if (top != out.end()) std::rotate(out.begin(), top, top + 1);
   return out;
 }
 
