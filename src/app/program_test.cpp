@@ -59,6 +59,17 @@ TEST(Program, ExitCodes) {
               HasSubstr("error[file]: /nonexistent: no such file, folder or run   exit 4"));
 }
 
+TEST(Program, SaysHowToGetAMissingEngine) {
+  test::ScratchFolder folder;
+  make_posix_files()->write_atomically(folder / "a.txt", "text");
+  const std::string alone = folder / "octet";
+  const Outcome o =
+      shell(format("cp '{}' '{}'; '{}' generate '{}' 2>&1", OCTET_PROGRAM, alone, alone, folder / "a.txt"));
+  EXPECT_EQ(o.code, 5);
+  EXPECT_THAT(o.out, HasSubstr("error[resource]: the engine liboctet.so is not there   exit 5\n"));
+  EXPECT_THAT(o.out, HasSubstr("still building? ./x build\n"));
+}
+
 TEST(Program, PipesEndSilently) {
   EXPECT_EQ(shell("octet --help 2>&1 | head -1").out, "usage: octet <command> [options]\n");
   EXPECT_EQ(shell("octet docs reference 2>&1 >&- | cat").out.substr(0, 15), "error[resource]");
