@@ -138,6 +138,7 @@ struct TomlLayer {
     if (reader.problems_.size() < 50) reader.problems_.push_back({where(v), std::move(what), std::move(hint)});
   }
   bool wrong(const ConfigValue& v, const Field& f, std::string_view path, std::string expected) {
+    reader.origins_[std::string(path)].clear();  // given, not taken: finish() does not call it missing
     problem(v, format("{} = {}, expected {}", path, value_text(v), expected.empty() ? type_text(f) : expected));
     return false;
   }
@@ -318,7 +319,9 @@ void ConfigReader::finish() {
       const std::string here = dotted(path, f.name);
       const bool empty = (f.type->kind == Kind::text && static_cast<std::string*>(f.at)->empty()) ||
                          (f.type->item && f.type->size(f.at) == 0);
-      if (f.rule.must && empty) report({"", format("`{}` is required", here), std::string(f.doc)});
+      const auto given = origins_.find(here);
+      const bool reported = given != origins_.end() && given->second.empty();
+      if (f.rule.must && empty && !reported) report({"", format("`{}` is required", here), std::string(f.doc)});
       if (f.type->kind == Kind::table) walk({f.at, f.type}, here);
       if (f.type->item && f.type->item->kind == Kind::table)
         for (size_t i = 0; i < f.type->size(f.at); ++i) walk({f.type->at(f.at, i), f.type->item}, here);

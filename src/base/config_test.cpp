@@ -151,6 +151,14 @@ TEST(Config, ReportsAllProblemsAtOnceAndRequired) {
               "`train.group.match` is required; name pattern");
     EXPECT_EQ(e.problems().size(), 4u);
   }
+  test::expect_error(Code::bad_config, "b.toml:1: model = 3, expected text", [] {
+    try {
+      parse_toml<Config>("model = 3", "b.toml");
+    } catch (const ConfigError& e) {
+      EXPECT_EQ(e.problems().size(), 1u);  // not also missing
+      throw;
+    }
+  });
 }
 
 TEST(Config, LayersOverrideAndRememberOrigin) {
