@@ -8,6 +8,7 @@
 #include "tests/support/faulty_files.hpp"
 #include "tests/support/torch_support.hpp"
 
+#include <cmath>
 #include <filesystem>
 
 namespace octet::train_job {
@@ -403,6 +404,18 @@ TEST(Presets, AreWholeConfigs) {
       ++n;
     }
   EXPECT_GE(n, 10);
+}
+
+TEST(Presets, HaveTheSizesOfTheSpecification) {
+  const std::map<std::string, int64_t> want = {{"blt-nano", 1264}, {"blt-mini", 3352}, {"ent-nano", 140},
+                                               {"ent-mini", 272},  {"byte-nano", 382}, {"byte-mini", 1072}};
+  const auto files = make_posix_files();
+  for (const auto& [name, thousands] : want) {
+    const std::string path = test::source_path(format("configs/presets/{}.toml", name));
+    const ModelConfig config = checked(parse_toml_table<ModelConfig>(files->read(path), path, "model"));
+    const auto n = static_cast<double>(make_model(config, 1)->parameters().count());
+    EXPECT_EQ(std::llround(n / 1000), thousands) << name << " has " << n;
+  }
 }
 
 }  // namespace
