@@ -7,7 +7,6 @@
 #include "models/config.hpp"
 #include "models/registry.hpp"
 
-#include <ATen/Parallel.h>
 #include <algorithm>
 #include <cstdio>
 

@@ -13,7 +13,6 @@
 #include "train/objective.hpp"
 #include "train/roof.hpp"
 
-#include <ATen/Parallel.h>
 #include <algorithm>
 #include <cstdio>
 #include <cstring>

@@ -6,7 +6,6 @@
 #include "nn/runtime.hpp"
 #include "nn/tensor.hpp"
 
-#include <ATen/Parallel.h>
 #include <new>
 
 namespace octet {
