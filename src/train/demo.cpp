@@ -22,6 +22,7 @@ constexpr int64_t kEvaluations = 8, kSamples = 4, kEvalRows = 32, kFinalRows = 6
 constexpr int64_t kPartBytes = 1 << 20;       // of the text, to measure with
 constexpr int64_t kBaselineBytes = 64 << 10;  // likewise for the count model
 constexpr double kShareToMeasure = 0.15;      // of the time, at most
+constexpr int64_t kShownLines = 12;           // of the sample
 constexpr double kOther = 4;                  // seconds: checkpoints, samples, report
 
 // ---- the text
@@ -130,9 +131,9 @@ Speed measured(Context& context, const train_job::Config& c, const Split& split,
   std::vector<double> steps;
   const double begin = context.seconds();
   for (int64_t n = 0; n < kMeasuredSteps && (n < 3 || context.seconds() - begin < most_seconds); ++n) {
-    const auto batches = loader.step(n);
-    steps.push_back(
-        train_step(model->parameters(), batches, objective, *optimiser, c.train.learning_rate, 1, alone).seconds);
+    steps.push_back(seconds_of(context, [&] {
+      train_step(model->parameters(), loader.step(n), objective, *optimiser, c.train.learning_rate, 1, alone);
+    }));
     context.progress({.what = "measure", .done = n + 1, .total = kMeasuredSteps, .fields = {}, .last = false});
     if (context.stop_requested()) throw Error(Code::interrupted, "stopped before the first step; nothing was written");
   }
@@ -162,9 +163,14 @@ std::string last_sample(Files& files, const std::string& run) {
   return out;
 }
 
+/// The first lines, a little to the right.
 std::string indented(const std::string& text) {
   std::string out = "  ";
-  for (const char c : text) out += c == '\n' ? std::string("\n  ") : std::string(1, c);
+  int64_t lines = 1;
+  for (const char c : text) {
+    if (c == '\n' && ++lines > kShownLines) return out + "\n  ...";
+    out += c == '\n' ? std::string("\n  ") : std::string(1, c);
+  }
   return out;
 }
 
