@@ -4,9 +4,9 @@
 #include "tests/support/support.hpp"
 
 #include <gmock/gmock.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 
 namespace octet {
@@ -30,15 +30,23 @@ Outcome shell(const std::string& line) {
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), out};
 }
 
+double children_cpu_seconds() {
+  rusage used{};
+  getrusage(RUSAGE_CHILDREN, &used);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+  };
+  return seconds(used.ru_utime) + seconds(used.ru_stime);
+}
+
 TEST(Program, HelpIsQuick) {
-  using Clock = std::chrono::steady_clock;
   double best = 1;
   for (int i = 0; i < 5; ++i) {
-    const auto start = Clock::now();
+    const double before = children_cpu_seconds();
     ASSERT_EQ(std::system(OCTET_PROGRAM " --help > /dev/null"), 0);
-    best = std::min(best, std::chrono::duration<double>(Clock::now() - start).count());
+    best = std::min(best, children_cpu_seconds() - before);
   }
-  EXPECT_LT(best, 0.1);  // 20 ms are asked for on a quiet machine; this one may be busy
+  EXPECT_LT(best, 0.1);  // CPU time, the shell's too; 20 ms are asked for, sanitizers take more
 }
 
 TEST(Program, LoadsNoLibtorch) {

@@ -50,7 +50,9 @@ def main() -> int:
     for name in chosen:
         complaints += clang_format(to_format, fix=False) if name == "format" else rules.ALL[name](ROOT, files)
     print(*complaints, sep="\n", end="\n" if complaints else "")
-    print(f"check: {', '.join(chosen)}: {len(complaints)} complaints; {rules.sizes(ROOT, files)}")
+    print(f"check: {', '.join(chosen)}: {len(complaints)} complaints")
+    if not options.rule:
+        print(f"check: {rules.sizes(ROOT, files)}")
     return 1 if complaints else 0
 
 
