@@ -172,4 +172,23 @@ std::string newest_checkpoint(Files& files, const std::string& run) {
   return steps.empty() ? std::string() : checkpoint_path(run, steps.back());
 }
 
+CheckpointPlace find_checkpoint(Context& context, const std::string& argument) {
+  if (const std::string run = find_run(context, argument); !run.empty()) return {run, {}};
+  const size_t slash = argument.rfind('/');
+  if (slash == std::string::npos) return {};
+  const std::string part = argument.substr(slash + 1);
+  std::string owner = argument.substr(0, slash);
+  if (part != "best" && !part.starts_with("step-")) return {};
+  if (owner.ends_with("/ckpt")) owner.resize(owner.size() - 5);
+  const std::string run = find_run(context, owner);
+  return run.empty() ? CheckpointPlace{} : CheckpointPlace{run, part};
+}
+
+std::string CheckpointPlace::checkpoint(Files& files) const {
+  const std::string path = part.empty() ? newest_checkpoint(files, run) : join_path(join_path(run, "ckpt"), part);
+  OCTET_CHECK(bad_file, !path.empty() && files.info(path).kind == FileKind::folder,
+              "{}: no checkpoint {}was saved in this run", run, part.empty() ? "" : part + " ");
+  return path;
+}
+
 }  // namespace octet

@@ -62,4 +62,11 @@ std::string checkpoint_path(const std::string& run, int64_t step);
 /// "" if there is none.
 std::string newest_checkpoint(Files& files, const std::string& run);
 
+struct CheckpointPlace {
+  std::string run, part;                       // part: "", "best" or "step-400"; run empty: no such run
+  std::string checkpoint(Files& files) const;  // its path; part "": the newest. Error(bad_file) if it is not there
+};
+/// RUN, RUN/step-400, RUN/best, RUN/ckpt/step-400, with RUN as in find_run.
+CheckpointPlace find_checkpoint(Context& context, const std::string& argument);
+
 }  // namespace octet

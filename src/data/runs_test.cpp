@@ -112,5 +112,33 @@ TEST(Runs, CompleteCheckpointsOnly) {
   EXPECT_EQ(newest_checkpoint(*files, scratch / "ckpt"), "");
 }
 
+TEST(Runs, CheckpointsByRunAndPart) {
+  const ScratchFolder scratch;
+  Context context = home_context(scratch);
+  Files& files = *context.files;
+  const std::string run = scratch / "runs/zebra";
+  make_run(files, run, "2026-01-01T00:00:00");
+  test::expect_error(Code::bad_file, "no checkpoint was saved",
+                     [&] { find_checkpoint(context, "zebra").checkpoint(files); });
+  for (const int64_t step : {20, 100}) {
+    files.make_folders(checkpoint_path(run, step));
+    files.write_atomically(join_path(checkpoint_path(run, step), "meta.json"), "{}");
+  }
+  files.symlink("step-20", join_path(run, "ckpt/best"));
+  const auto found = [&](const std::string& argument) {
+    const CheckpointPlace place = find_checkpoint(context, argument);
+    return place.run.empty() ? "" : place.checkpoint(files);
+  };
+  EXPECT_EQ(found("zebra"), checkpoint_path(run, 100));
+  EXPECT_EQ(found(run), checkpoint_path(run, 100));
+  EXPECT_EQ(found("zeb/step-20"), checkpoint_path(run, 20));
+  EXPECT_EQ(found(run + "/ckpt/step-20"), checkpoint_path(run, 20));
+  EXPECT_EQ(found("zebra/best"), run + "/ckpt/best");
+  EXPECT_EQ(found("horse"), "");
+  EXPECT_EQ(found("zebra/other"), "");
+  EXPECT_EQ(found("/"), "");
+  test::expect_error(Code::bad_file, "no checkpoint step-30 was saved", [&] { found("zebra/step-30"); });
+}
+
 }  // namespace
 }  // namespace octet

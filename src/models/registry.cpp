@@ -2,11 +2,11 @@
 
 #include "base/error.hpp"
 #include "base/json.hpp"
+#include "data/checkpoint_folder.hpp"
+#include "data/runs.hpp"
 #include "models/blt/blt.hpp"
 #include "models/blt/hf_map.hpp"
 #include "models/weights.hpp"
-
-#include <algorithm>
 
 namespace octet {
 
@@ -26,57 +26,6 @@ namespace {
 bool is_checkpoint(Files& files, const std::string& folder) {
   return files.exists(join_path(folder, "config.toml")) && files.exists(join_path(folder, "model.safetensors"));
 }
-bool is_run(Files& files, const std::string& folder) {
-  return files.info(join_path(folder, "ckpt")).kind == FileKind::folder ||
-         files.exists(join_path(folder, "summary.json"));
-}
-
-// The newest complete checkpoint of a run: the largest N of ckpt/step-N.
-std::string newest_checkpoint(Files& files, const std::string& run) {
-  const std::string folder = join_path(run, "ckpt");
-  OCTET_CHECK(bad_file, files.info(folder).kind == FileKind::folder, "{}: no checkpoint was saved in this run", run);
-  int64_t best = -1;
-  for (const std::string& name : files.list(folder)) {
-    if (!name.starts_with("step-") || name.find_first_not_of("0123456789", 5) != std::string::npos || name.size() > 20)
-      continue;
-    if (is_checkpoint(files, join_path(folder, name))) best = std::max<int64_t>(best, std::stoll(name.substr(5)));
-  }
-  OCTET_CHECK(bad_file, best >= 0, "{}: no checkpoint was saved in this run", run);
-  return join_path(folder, format("step-{}", best));
-}
-
-// Run folders below `folder` in order of their names, which begin with date and time: oldest first.
-std::vector<std::string> runs_in(Files& files, const std::string& folder) {
-  std::vector<std::string> out;
-  if (files.info(folder).kind != FileKind::folder) return out;
-  for (const std::string& name : files.list(folder))
-    if (is_run(files, join_path(folder, name))) out.push_back(join_path(folder, name));
-  return out;
-}
-
-// `last`, `@2`, or a unique part of a run's name; "" when none. `part` after a slash: a checkpoint of it.
-std::string find_run(Files& files, const std::string& folder, const std::string& argument) {
-  const size_t slash = argument.find('/');
-  const std::string key = argument.substr(0, slash),
-                    rest = slash == std::string::npos ? "" : argument.substr(slash + 1);
-  const auto runs = runs_in(files, folder);
-  std::string hit;
-  if (key == "last" || (key.size() > 1 && key[0] == '@' &&
-                        key.find_first_not_of("0123456789", 1) == std::string::npos && key.size() < 9)) {
-    const size_t back = key == "last" ? 1 : size_t(std::stoul(key.substr(1)));
-    if (back >= 1 && back <= runs.size()) hit = runs[runs.size() - back];
-  } else {
-    for (const std::string& run : runs) {
-      if (file_name(run).find(key) == std::string::npos) continue;
-      OCTET_CHECK(bad_file, hit.empty() || file_name(run) == key, "`{}` names two runs: {} and {}", argument, hit, run);
-      hit = run;
-    }
-  }
-  if (hit.empty() || rest.empty()) return hit;
-  const std::string checkpoint = join_path(join_path(hit, "ckpt"), rest);
-  return files.exists(checkpoint) ? checkpoint : std::string();
-}
-
 bool is_model_folder(Files& files, const std::string& path) {
   return is_checkpoint(files, path) || is_run(files, path) || files.exists(join_path(path, "config.json"));
 }
@@ -91,10 +40,10 @@ ModelPlace place_of(Context& context, const std::string& argument) {
   }
   OCTET_CHECK(bad_file, files.info(argument).kind == FileKind::missing,
               "{}: is a file, expected a folder with config and weights", argument);
-  if (const std::string run = find_run(files, "runs", argument); !run.empty()) return {run, "run", {}};
+  if (const CheckpointPlace place = find_checkpoint(context, argument); !place.run.empty())
+    return {place.part.empty() ? place.run : place.checkpoint(files), "run", {}};
   std::vector<std::string> places = {"models"};
-  if (!context.home.empty())
-    places.push_back(join_path(context.home, "models")), places.push_back(join_path(context.home, "runs"));
+  if (!context.home.empty()) places.push_back(join_path(context.home, "models"));
   for (const std::string& place : places) {
     const std::string path = join_path(place, argument);
     if (files.info(path).kind == FileKind::folder && is_model_folder(files, path)) return {path, place, {}};
@@ -107,6 +56,7 @@ ModelPlace place_of(Context& context, const std::string& argument) {
 
 std::unique_ptr<Model> load_native(Context& context, const std::string& folder) {
   Files& files = *context.files;
+  if (files.exists(join_path(folder, "meta.json"))) verify_checkpoint(files, folder);
   const std::string path = join_path(folder, "config.toml");
   const ModelConfig config = parse_toml_table<ModelConfig>(files.read(path), path, "model");
   const Safetensors weights = open_checkpoint(files, join_path(folder, "model.safetensors"));
@@ -127,7 +77,7 @@ std::unique_ptr<Model> load_native(Context& context, const std::string& folder) 
 ModelPlace find_model(Context& context, const std::string& argument) {
   ModelPlace place = place_of(context, argument);
   const bool run = !is_checkpoint(*context.files, place.path) && is_run(*context.files, place.path);
-  place.checkpoint = run ? newest_checkpoint(*context.files, place.path) : place.path;
+  place.checkpoint = run ? CheckpointPlace{place.path, {}}.checkpoint(*context.files) : place.path;
   return place;
 }
 

@@ -231,24 +231,6 @@ Begun begin_new(Context& context, Config c) {
 
 namespace {
 
-/// "RUN" or "RUN/step-400", "RUN/best" -> folder of the run, folder of the checkpoint.
-std::pair<std::string, std::string> find_checkpoint(Context& context, const std::string& argument) {
-  Files& files = *context.files;
-  std::string run = find_run(context, argument), part;
-  if (run.empty() && argument.find('/') != std::string::npos) {
-    const std::string tail = file_name(argument);
-    if (tail == "best" || tail.starts_with("step-")) run = find_run(context, parent_folder(argument)), part = tail;
-    if (run.empty() && file_name(parent_folder(argument)) == "ckpt")
-      run = find_run(context, parent_folder(parent_folder(argument)));
-  }
-  if (run.empty()) throw Error(Code::bad_file, format("no run `{}`", argument), "octet runs lists them");
-  mend_checkpoints(files, join_path(run, "ckpt"));
-  const std::string checkpoint = part.empty() ? newest_checkpoint(files, run) : join_path(join_path(run, "ckpt"), part);
-  OCTET_CHECK(bad_file, !checkpoint.empty() && files.exists(checkpoint), "{}: no checkpoint {}was saved in this run",
-              run, part.empty() ? "" : part + " ");
-  return {run, checkpoint};
-}
-
 void check_same_text(Files& files, const std::string& run, const Text& text) {
   const std::string path = join_path(run, "data.json");
   const Json j = parse_json(files.read(path), path);
@@ -286,8 +268,12 @@ Begun resume(Context& context, const Config& given) {
   Files& files = *context.files;
   Begun b;
   TrainSetup& s = b.setup;
-  auto [run, checkpoint] = find_checkpoint(context, given.resume);
+  const CheckpointPlace place = find_checkpoint(context, given.resume);
+  const std::string& run = place.run;
+  if (run.empty()) throw Error(Code::bad_file, format("no run `{}`", given.resume), "all runs: octet runs");
   b.folder = std::make_unique<RunFolder>(context, run);  // from here on nobody else writes
+  mend_checkpoints(files, join_path(run, "ckpt"));
+  const std::string checkpoint = place.checkpoint(files);
   const std::string config_path = join_path(run, "config.toml");
   const Config before = parse_toml<Config>(files.read(config_path), config_path);
   Config c = given;
