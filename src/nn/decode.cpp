@@ -25,15 +25,27 @@ int64_t version_of(const Parameters& parameters) {
   return v;
 }
 
+namespace {
+constexpr size_t kLargePage = size_t{2} << 20;
+}
+
+void* take_memory(size_t bytes) {
+  if (bytes < kLargePage) return ::operator new(bytes);
+  const size_t size = (bytes + kLargePage - 1) / kLargePage * kLargePage;
+  void* memory = std::aligned_alloc(kLargePage, size);
+  if (!memory) throw std::bad_alloc();
+  madvise(memory, size, MADV_HUGEPAGE);  // a wish; small pages work too
+  return memory;
+}
+
+void give_memory(void* memory, size_t bytes) { bytes < kLargePage ? ::operator delete(memory) : std::free(memory); }
+
 std::shared_ptr<std::byte> WeightPacker::take(size_t bytes) {
-  constexpr size_t kPage = size_t{2} << 20, kBlock = 8 * kPage, kLine = 64;
+  constexpr size_t kBlock = 8 * kLargePage, kLine = 64;
   bytes = (bytes + kLine - 1) / kLine * kLine;
   if (used_ + bytes > size_) {
-    size_ = (std::max(bytes, kBlock) + kPage - 1) / kPage * kPage;
-    void* memory = std::aligned_alloc(kPage, size_);
-    if (!memory) throw std::bad_alloc();
-    madvise(memory, size_, MADV_HUGEPAGE);  // a wish; small pages work too
-    block_ = {static_cast<std::byte*>(memory), [](std::byte* p) { std::free(p); }};
+    size_ = std::max(bytes, kBlock);
+    block_ = {static_cast<std::byte*>(take_memory(size_)), [n = size_](std::byte* p) { give_memory(p, n); }};
     used_ = 0;
   }
   std::shared_ptr<std::byte> out(block_, block_.get() + used_);
@@ -117,7 +129,7 @@ KvCache KvCache::fork() {
   if (tail_.rows > 0) {
     const int64_t rows = tail_.rows;
     frozen_.push_back({std::make_shared<const Piece>(std::move(tail_)), rows});
-    tail_ = Piece{length_, 0, std::vector<Floats>(size_t(layers_)), std::vector<Floats>(size_t(layers_))};
+    tail_ = Piece{length_, 0, std::vector<LongFloats>(size_t(layers_)), std::vector<LongFloats>(size_t(layers_))};
   }
   return *this;
 }
@@ -130,7 +142,7 @@ void KvCache::forget() {
   const int64_t dead = oldest - tail_.begin;
   if (dead <= 64 || dead < tail_.rows / 2) return;
   for (auto* list : {&tail_.k, &tail_.v})
-    for (Floats& f : *list) f.erase(f.begin(), f.begin() + dead * width_);
+    for (LongFloats& f : *list) f.erase(f.begin(), f.begin() + dead * width_);
   tail_.begin += dead;
   tail_.rows -= dead;
 }

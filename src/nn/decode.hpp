@@ -11,6 +11,21 @@ namespace octet::nn {
 
 using Floats = std::vector<float>;
 
+/// Allocates 2 MB and more in large pages, where the system has them.
+void* take_memory(size_t bytes);
+void give_memory(void* memory, size_t bytes);
+template <class T>
+struct LargePages {
+  using value_type = T;
+  LargePages() = default;
+  template <class U>
+  explicit LargePages(const LargePages<U>&) {}
+  T* allocate(size_t n) { return static_cast<T*>(take_memory(n * sizeof(T))); }
+  void deallocate(T* p, size_t n) { give_memory(p, n * sizeof(T)); }
+  bool operator==(const LargePages&) const { return true; }
+};
+using LongFloats = std::vector<float, LargePages<float>>;
+
 /// Memory for packed weights, handed out in the order in which a step will read it: one stream through large pages.
 class WeightPacker {
  public:
@@ -64,7 +79,7 @@ class KvCache {
  private:
   struct Piece {
     int64_t begin = 0, rows = 0;
-    std::vector<Floats> k, v;  // [layer][rows * width]
+    std::vector<LongFloats> k, v;  // [layer][rows * width]
   };
   struct Held {
     std::shared_ptr<const Piece> piece;
