@@ -144,6 +144,7 @@ std::vector<Sums> score(Context& context, Model& model, const DocumentSet& text,
 }  // namespace
 
 Report run(Context& context, const Config& config) {
+  keep_memory();
   const auto model = load_for_inference(context, config.model, config.hf_compat);
   const Precision precision = forward_precision(config.precision);
   const Windows w = windows_of(context, config, model->traits());

@@ -1,6 +1,7 @@
 #include "infer/generate.hpp"
 
 #include "base/error.hpp"
+#include "data/utf8.hpp"
 #include "infer/load.hpp"
 #include "infer/session.hpp"
 
@@ -39,12 +40,6 @@ std::string hex(ByteView bytes) {
   return out;
 }
 
-bool is_utf8(ByteView text) {
-  std::string json;
-  append_json(json, text);
-  return json.find("\xEF\xBF\xBD") == std::string::npos || text.find("\xEF\xBF\xBD") != ByteView::npos;
-}
-
 // Text with | before every unit that opens a patch. Bytes of a character that a boundary cuts are shown as \xE9.
 class PatchMarks {
  public:
@@ -53,7 +48,8 @@ class PatchMarks {
     const std::vector<int64_t> starts = session_.patch_starts();
     std::string out, run;
     const auto flush = [&] {
-      for (const char c : run) out += is_utf8(run) ? std::string(1, c) : format("\\x{:02X}", byte(c));
+      const bool whole = is_utf8(run);
+      for (const char c : run) out += whole ? std::string(1, c) : format("\\x{:02X}", byte(c));
       run.clear();
     };
     for (const char c : text) {

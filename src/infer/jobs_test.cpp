@@ -264,15 +264,14 @@ TEST_F(Jobs, EvalOfAUniformModelIsItsVocabulary) {
 
 TEST_F(Jobs, EvalTakesTheWindowFromContextThenFromTheCheckpoint) {
   const std::string text = file("a", std::string(3000, 'x'));
-  const auto window = [&](const ModelConfig& c, const char* meta) {
-    const std::string m = model(c);
-    if (*meta) context_.files->write_atomically(m + "/meta.json", meta);
-    return eval_job::run(context_, {.model = m, .text = {text}}).window;
+  const auto window = [&](const ModelConfig& c, const std::vector<std::pair<std::string, std::string>>& facts) {
+    save_tiny(scratch_ / "m", *tiny_model(c), facts);
+    return eval_job::run(context_, {.model = scratch_ / "m", .text = {text}}).window;
   };
-  EXPECT_EQ(window(tiny_byte_config(700), R"({"schema":1,"row":"512"})"), 700);
-  EXPECT_EQ(window(tiny_byte_config(), R"({"schema":1,"row":"512"})"), 512);
-  EXPECT_EQ(window(tiny_byte_config(), R"({"schema":1})"), 2048);
-  EXPECT_EQ(window(tiny_byte_config(), ""), 2048);
+  EXPECT_EQ(window(tiny_byte_config(700), {{"row", "512"}}), 700);
+  EXPECT_EQ(window(tiny_byte_config(), {{"row", "512"}}), 512);
+  EXPECT_EQ(window(tiny_byte_config(), {{"row", "0"}}), 2048);
+  EXPECT_EQ(window(tiny_byte_config(), {}), 2048);
 }
 
 TEST_F(Jobs, EvalWarnsOfUnusualPatches) {

@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "base/json.hpp"
 #include "data/formats/safetensors.hpp"
+#include "data/utf8.hpp"
 #include "infer/load.hpp"
 #include "infer/sampler.hpp"
 
@@ -109,9 +110,12 @@ void write(Context& context, const std::string& path, std::vector<TensorSource> 
 std::string shown(const Codec& codec, int64_t id) {
   const Bytes piece = codec.piece(static_cast<int32_t>(id));
   if (piece.empty()) return format("<{}>", id);
-  std::string json;
-  append_json(json, piece);
-  return json.find("\xEF\xBF\xBD") == std::string::npos ? json : format("\\x{:02X}", byte(piece[0]));
+  std::string out;
+  if (is_utf8(piece))
+    append_json(out, piece);
+  else
+    for (const char c : piece) out += format("\\x{:02X}", byte(c));
+  return out;
 }
 
 // A line for each unit: position, id, piece, log-probability; then the sum.
@@ -132,6 +136,7 @@ void print(Context& context, const Report& report, const Codec& codec) {
 }  // namespace
 
 Report run(Context& context, const Config& config) {
+  keep_memory();
   const auto model = load_for_inference(context, config.model, config.hf_compat);
   const Precision precision = forward_precision(config.precision);
   Report report{config.model, config.out, read_rows(context, config, *model)};

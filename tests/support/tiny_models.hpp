@@ -1,6 +1,7 @@
 // Small models with random weights, and a model that says what it is told to. Header only.
 #pragma once
 #include "base/error.hpp"
+#include "data/checkpoint_folder.hpp"
 #include "models/blt/blt.hpp"
 #include "models/weights.hpp"
 #include "tests/support/support.hpp"
@@ -55,15 +56,14 @@ struct TinyModelFile {
   OCTET_FIELDS(TinyModelFile, OCTET_FIELD(model, any, "the model"))
 };
 
-/// A checkpoint that load_model reads.
-inline void save_tiny(const std::string& folder, Model& model) {
+/// A checkpoint that load_model reads; `facts` for its meta.json.
+inline void save_tiny(const std::string& folder, Model& model,
+                      const std::vector<std::pair<std::string, std::string>>& facts = {}) {
   const auto files = make_posix_files();
-  files->make_folders(folder);
-  files->write_atomically(join_path(folder, "config.toml"),
-                          to_toml(TinyModelFile{parse_toml<ModelConfig>(model.config_toml(), "model")}));
-  const auto out = files->create(join_path(folder, "model.safetensors"));
-  write_weights(*out, model.parameters());
-  out->close();
+  CheckpointWriter writer(*files, folder);
+  writer.add("model.safetensors", [&](FileWriter& out) { return write_weights(out, model.parameters()); });
+  writer.add("config.toml", to_toml(TinyModelFile{parse_toml<ModelConfig>(model.config_toml(), "model")}));
+  writer.commit(facts);
 }
 
 /// Predicts script[n] after n + 1 units (BOS counts), whatever they were; EOS after the script.

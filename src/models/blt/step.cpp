@@ -223,6 +223,9 @@ void Step::decide() {
     if (!contexts_.empty()) m.context = contexts_[r];
     m.eos_in_patch = m.eos_in_patch || cuts(ids_[r]);
     if (m.stepper.step(ids_[r], h[r], argmax_.empty() ? -1 : argmax_[r])) {
+      const int64_t most = model_.config().max_patches;
+      OCTET_CHECK(bad_input, most == 0 || m.patches < most,
+                  "the sequence has more than {} patches (model.max_patches); begin anew with less text", most);
       closed_.push_back({&s, m.open, unit + 1, m.patches, m.patch_segment, r});
       m.open = unit + 1;
       ++m.patches;
