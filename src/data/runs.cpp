@@ -33,6 +33,18 @@ void take(const Json& from, const char* key, std::optional<T>& out) {
   if (const auto at = from.find(key); at != from.end() && !at->is_null()) out = at->get<T>();
 }
 
+/// Was the line written before the checkpoint of `step`?
+bool is_before(ByteView line, int64_t step) {
+  try {
+    const Json j = parse_json(line, "line", {1 << 24, 16});
+    if (!j.is_object() || !j.contains("step") || !j["step"].is_number_integer()) return true;
+    const int64_t at = j["step"];
+    return at < step || (at == step && j.contains("loss"));
+  } catch (const Error&) {
+    return true;
+  }
+}
+
 bool lock_is_free(Files& files, const std::string& run) {
   const std::string path = join_path(run, "lock");
   return !files.exists(path) || files.lock(path) != nullptr;
@@ -189,6 +201,21 @@ std::string CheckpointPlace::checkpoint(Files& files) const {
   OCTET_CHECK(bad_file, !path.empty() && files.info(path).kind == FileKind::folder,
               "{}: no checkpoint {}was saved in this run", run, part.empty() ? "" : part + " ");
   return path;
+}
+
+// Lines come in the order in which they were known, so that what is to go is the end of the file.
+LinesCut cut_lines(ByteView lines, int64_t step) {
+  LinesCut cut;
+  bool going = false;
+  for (size_t begin = 0; begin < lines.size();) {
+    const size_t end = lines.find('\n', begin);
+    const ByteView line = lines.substr(begin, end - begin);
+    begin = end == ByteView::npos ? lines.size() : end + 1;
+    going = going || end == ByteView::npos || !is_before(line, step);
+    if (!going) cut.bytes = static_cast<int64_t>(begin);
+    if (going && line.find("\"loss\":") != ByteView::npos) ++cut.steps;
+  }
+  return cut;
 }
 
 }  // namespace octet

@@ -69,4 +69,13 @@ struct CheckpointPlace {
 /// RUN, RUN/step-400, RUN/best, RUN/ckpt/step-400, with RUN as in find_run.
 CheckpointPlace find_checkpoint(Context& context, const std::string& argument);
 
+/// Where a file of JSON lines (metrics, samples, patches) must end for a run that goes on from the checkpoint of
+/// `step`: before lines of later steps, before what was measured at `step` itself (lines without `loss`; it is measured
+/// again) and before a last line that is not whole. Lines that cannot be read stay.
+struct LinesCut {
+  int64_t bytes = 0;  // that stay
+  int64_t steps = 0;  // lines with `loss` that go
+};
+LinesCut cut_lines(ByteView lines, int64_t step);
+
 }  // namespace octet

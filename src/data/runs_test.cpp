@@ -140,5 +140,22 @@ TEST(Runs, CheckpointsByRunAndPart) {
   test::expect_error(Code::bad_file, "no checkpoint step-30 was saved", [&] { found("zebra/step-30"); });
 }
 
+TEST(Runs, LinesAreCutBehindACheckpoint) {
+  const Bytes one = "{\"step\":1,\"loss\":5}\n", two = "{\"step\":2,\"loss\":4}\n",
+              val = "{\"step\":2,\"val_bpb\":6}\n";
+  const Bytes three = "{\"step\":3,\"loss\":3}\n", bad = "{\"step\":\n";
+  const auto kept = [](const Bytes& lines, int64_t step) {
+    const LinesCut cut = cut_lines(lines, step);
+    return std::pair{lines.substr(0, static_cast<size_t>(cut.bytes)), cut.steps};
+  };
+  EXPECT_EQ(kept(one + two + val + three, 2), (std::pair{one + two, int64_t{1}}));
+  EXPECT_EQ(kept(one + two + val + three, 3), (std::pair{one + two + val + three, int64_t{0}}));
+  EXPECT_EQ(kept(one + two + val + three, 0), (std::pair{Bytes(), int64_t{3}}));
+  EXPECT_EQ(kept(one + bad + two, 2), (std::pair{one + bad + two, int64_t{0}}));
+  EXPECT_EQ(kept(one + two.substr(0, 7), 9), (std::pair{one, int64_t{0}}));
+  EXPECT_EQ(kept(one + Bytes(50, '\0'), 9), (std::pair{one, int64_t{0}}));
+  EXPECT_EQ(kept("", 9), (std::pair{Bytes(), int64_t{0}}));
+}
+
 }  // namespace
 }  // namespace octet

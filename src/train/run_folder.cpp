@@ -22,14 +22,6 @@ std::unique_ptr<FileLock> take_lock(Files& files, const std::string& path) {
   return nullptr;
 }
 
-/// Was the line written before the checkpoint of `step`?
-bool is_before(ByteView line, int64_t step) {
-  const Json j = parse_json(line, "line", {1 << 24, 16});
-  if (!j.is_object() || !j.contains("step") || !j["step"].is_number_integer()) return false;
-  const int64_t at = j["step"];
-  return at < step || (at == step && j.contains("loss"));
-}
-
 }  // namespace
 
 RunFolder::RunFolder(Context& context, std::string path) : context_(context), path_(std::move(path)) {
@@ -75,33 +67,18 @@ void RunFolder::sync() {
 }
 
 int64_t RunFolder::cut_after(int64_t step) {
+  Files& files = *context_.files;
   int64_t taken = 0;
   for (Lines* lines : {&metrics_, &samples_, &patches_}) {
     lines->out.reset();
     const std::string path = file(lines->name);
-    if (!context_.files->exists(path)) continue;
-    const int64_t n = cut(path, step);
-    if (lines == &metrics_) taken = n;
+    if (!files.exists(path)) continue;
+    const Bytes content = files.read(path);
+    const LinesCut cut = cut_lines(content, step);
+    if (cut.bytes < std::ssize(content)) files.truncate(path, cut.bytes);
+    taken += cut.steps;
   }
   return taken;
-}
-
-// Lines come in the order in which they were known, so that what is to go is the end of the file.
-int64_t RunFolder::cut(const std::string& path, int64_t step) {
-  const Bytes content = context_.files->read(path);
-  size_t keep = 0;
-  int64_t steps = 0;
-  bool going = false;
-  for (size_t begin = 0; begin < content.size();) {
-    const size_t end = content.find('\n', begin);
-    const ByteView line = ByteView(content).substr(begin, end - begin);
-    begin = end == Bytes::npos ? content.size() : end + 1;
-    going = going || end == Bytes::npos || !is_before(line, step);
-    if (!going) keep = begin;
-    if (going && line.find("\"loss\":") != ByteView::npos) ++steps;
-  }
-  if (keep < content.size()) context_.files->truncate(path, static_cast<int64_t>(keep));
-  return steps;
 }
 
 std::string environment_json() {

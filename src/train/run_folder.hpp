@@ -26,9 +26,8 @@ class RunFolder {
   /// A line of log.txt, with the time.
   void log(std::string_view text);
   void sync();
-  /// Takes out of metrics, samples and patches what a run that goes on from the checkpoint of `step` writes again:
-  /// lines of later steps, what was measured at `step` itself (all lines without `loss`), and a last line that is not
-  /// whole. Returns the number of steps whose metrics were taken out.
+  /// Takes out of metrics, samples and patches what a run that goes on from the checkpoint of `step` writes again
+  /// (cut_lines). Returns the number of steps whose metrics were taken out.
   int64_t cut_after(int64_t step);
 
  private:
@@ -38,7 +37,6 @@ class RunFolder {
   };
   void append(Lines& lines, ByteView line);
   void open(Lines& lines);
-  int64_t cut(const std::string& path, int64_t step);
 
   Context& context_;
   std::string path_;

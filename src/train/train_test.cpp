@@ -189,9 +189,12 @@ TEST(TrainJob, LearnsAndItsCheckpointServes) {
   }
 }
 
-void expect_same_after_resume(const char* model, const ScratchFolder& scratch) {
+void expect_same_after_resume(const char* model, const ScratchFolder& scratch,
+                              TrainPrecision precision = TrainPrecision::fp32) {
   Context context = quiet();
-  Config whole = tiny_config(scratch, model), parts = whole;
+  Config whole = tiny_config(scratch, model);
+  whole.train.precision = precision;
+  Config parts = whole;
   whole.run.folder = scratch / "whole", parts.run.folder = scratch / "parts";
   run(context, whole);
   // The wish to stop comes in the fifth step: the step is finished and saved.
@@ -215,6 +218,12 @@ TEST(TrainJob, ResumeIsBitIdentical) {
 TEST(TrainJob, ResumeOfABltIsBitIdentical) {
   const ScratchFolder scratch;
   expect_same_after_resume(kBltModel, scratch);
+}
+
+TEST(TrainJob, ResumeInBf16IsBitIdentical) {
+  if (!bf16_available()) GTEST_SKIP() << "needs AVX512_BF16";
+  const ScratchFolder scratch;
+  expect_same_after_resume(kBltModel, scratch, TrainPrecision::bf16);
 }
 
 TEST(TrainJob, ResumeFromAnEarlierCheckpointCutsTheRest) {
