@@ -4,18 +4,18 @@
 
 namespace octet::demo_job {
 
-enum class Size { nano, mini };
-OCTET_ENUM(Size, nano, mini)
+enum class Size { auto_, nano, mini };
+OCTET_ENUM(Size, auto_, nano, mini)
 
 struct Config {
   std::string path, folder;
   double minutes = 5;
-  Size size = Size::mini;
+  Size size = Size::auto_;
   int64_t seed = 0;
   OCTET_FIELDS(Config,
                OCTET_FIELD(path, argument(1).optional(), "file or folder to learn from; none: the C++ headers here"),
                OCTET_FIELD(minutes, open_range(0, 1e5), "what it may take, from here to the last line"),
-               OCTET_FIELD(size, choice, "nano: 1.26M parameters; mini: 3.35M parameters"),
+               OCTET_FIELD(size, choice, "nano: 1.26M parameters; mini: 3.35M; auto: mini from 30 minutes on"),
                OCTET_FIELD(folder, text, "the run's folder; empty: a new one below runs/"),
                OCTET_FIELD(seed, at_least(0), "of initial weights and of the order of the text"))
 };
