@@ -96,7 +96,7 @@ End end_of(const std::string& folder) {
   for (size_t begin = 0; begin < lines.size();) {
     const size_t stop = lines.find('\n', begin);
     Json line = parse_json(ByteView(lines).substr(begin, stop - begin), "metrics");
-    line.erase("seconds");
+    for (const char* key : {"seconds", "mem_mib"}) line.erase(key);
     end.metrics += dump_json(line) + "\n";
     begin = stop + 1;
   }

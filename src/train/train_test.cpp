@@ -82,11 +82,11 @@ std::vector<Json> lines(const std::string& path) {
   return out;
 }
 
-/// Everything a resumed run must repeat bit for bit: metrics without times.
+/// Everything a resumed run must repeat bit for bit: metrics without times and memory.
 std::string metrics(const std::string& run) {
   std::string out;
   for (Json line : lines(join_path(run, "metrics.jsonl"))) {
-    line.erase("seconds");
+    for (const char* key : {"seconds", "mem_mib"}) line.erase(key);
     out += dump_json(line) + "\n";
   }
   return out;

@@ -124,6 +124,7 @@ void Trainer::write_metric(const StepRecord& r) {
   if (mean_patch_) line["patch"] = *mean_patch_;
   line["units"] = r.units;
   line["seconds"] = r.seconds;
+  line["mem_mib"] = memory_resident() >> 20;
   folder_.metric(dump_json(line));
 }
 
