@@ -60,9 +60,8 @@ TEST(Threads, EveryIndexOnceAndExceptionsCross) {
       });
       EXPECT_EQ(std::accumulate(hits.begin(), hits.end(), 0), 1001);
     }
-    expect_error(Code::bad_input, "task 3", [&] {
-      threads.run(8, [](int64_t i) { OCTET_CHECK(bad_input, i != 3, "task {}", i); });
-    });
+    expect_error(Code::bad_input, "task 3",
+                 [&] { threads.run(8, [](int64_t i) { OCTET_CHECK(bad_input, i != 3, "task {}", i); }); });
     threads.run(2, [](int64_t) {});  // usable after an exception
   }
 }

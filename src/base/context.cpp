@@ -10,9 +10,7 @@ Context make_context(int threads) {
   Context c;
   c.files = make_posix_files();
   c.threads = std::make_shared<Threads>(threads);
-  c.seconds = [] {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-  };
+  c.seconds = [] { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); };
   c.now = [] {
     const std::time_t t = std::time(nullptr);
     std::tm tm{};

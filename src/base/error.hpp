@@ -23,8 +23,8 @@ enum class Code {
   internal,     // anything else                                 exit 1
 };
 
-const char* name(Code);     // "config", "file", ...: the word in error[...]
-int exit_code(Code);        // table above
+const char* name(Code);  // "config", "file", ...: the word in error[...]
+int exit_code(Code);     // table above
 
 class OCTET_API Error : public std::runtime_error {
  public:
@@ -50,11 +50,12 @@ template <class... A>
 }  // namespace octet
 
 /// A condition that users can reach: throws Error(Code::code) with the formatted message when it does not hold.
-#define OCTET_CHECK(code, condition, ...) \
-  do {                                    \
-    if (!(condition)) [[unlikely]]        \
+#define OCTET_CHECK(code, condition, ...)              \
+  do {                                                 \
+    if (!(condition)) [[unlikely]]                     \
       ::octet::fail(::octet::Code::code, __VA_ARGS__); \
   } while (false)
 
 /// A condition that only a programming error can break. Checked in every build: it is never in an inner loop.
-#define OCTET_ASSERT(condition) OCTET_CHECK(internal, condition, "assertion failed: {} ({}:{})", #condition, __FILE__, __LINE__)
+#define OCTET_ASSERT(condition) \
+  OCTET_CHECK(internal, condition, "assertion failed: {} ({}:{})", #condition, __FILE__, __LINE__)

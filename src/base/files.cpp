@@ -2,23 +2,24 @@
 
 #include "base/error.hpp"
 
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <dirent.h>
 #include <fcntl.h>
-#include <filesystem>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
 
 namespace octet {
 
 namespace {
 
 [[noreturn]] void fail_path(const std::string& path, const char* what, int error = errno) {
-  const bool device = error == ENOSPC || error == EDQUOT || error == EIO || error == ENOMEM || error == EMFILE || error == EROFS;
+  const bool device =
+      error == ENOSPC || error == EDQUOT || error == EIO || error == ENOMEM || error == EMFILE || error == EROFS;
   throw Error(device ? Code::resource : Code::bad_file, format("{}: {}: {}", path, what, std::strerror(error)));
 }
 

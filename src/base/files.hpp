@@ -15,7 +15,7 @@ class FileWriter {
  public:
   virtual ~FileWriter() = default;
   virtual void write(ByteView bytes) = 0;
-  virtual void sync() = 0;   // data reaches the disk
+  virtual void sync() = 0;  // data reaches the disk
   virtual void close() = 0;
 };
 
@@ -49,9 +49,10 @@ class Files {
   virtual std::shared_ptr<const Mapping> map(const std::string& path) = 0;
   virtual std::vector<std::string> list(const std::string& folder) = 0;  // names, sorted, without . and ..
   virtual std::unique_ptr<FileWriter> create(const std::string& path, bool append = false) = 0;
-  virtual void rename(const std::string& from, const std::string& to) = 0;  // replaces a file; `to` must not be a folder
+  virtual void rename(const std::string& from,
+                      const std::string& to) = 0;  // replaces a file; `to` must not be a folder
   virtual void make_folders(const std::string& path) = 0;
-  virtual void remove_all(const std::string& path) = 0;   // missing is fine
+  virtual void remove_all(const std::string& path) = 0;  // missing is fine
   virtual void sync_folder(const std::string& path) = 0;
   virtual void symlink(const std::string& target, const std::string& path) = 0;  // replaces an existing link atomically
   virtual void truncate(const std::string& path, int64_t size) = 0;

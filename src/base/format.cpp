@@ -1,9 +1,9 @@
 #include "base/format.hpp"
 
-#include <charconv>
-#include <cmath>
 #include <fmt/args.h>
 #include <fmt/format.h>
+#include <charconv>
+#include <cmath>
 
 namespace octet {
 
@@ -12,11 +12,21 @@ std::string vformat(std::string_view pattern, const FormatArg* args, size_t n) {
   for (size_t k = 0; k < n; ++k) {
     const FormatArg& a = args[k];
     switch (a.kind) {
-      case FormatArg::Kind::i64: store.push_back(a.i); break;
-      case FormatArg::Kind::u64: store.push_back(static_cast<uint64_t>(a.i)); break;
-      case FormatArg::Kind::f64: store.push_back(a.f); break;
-      case FormatArg::Kind::boolean: store.push_back(a.i != 0); break;
-      case FormatArg::Kind::text: store.push_back(a.s); break;
+      case FormatArg::Kind::i64:
+        store.push_back(a.i);
+        break;
+      case FormatArg::Kind::u64:
+        store.push_back(static_cast<uint64_t>(a.i));
+        break;
+      case FormatArg::Kind::f64:
+        store.push_back(a.f);
+        break;
+      case FormatArg::Kind::boolean:
+        store.push_back(a.i != 0);
+        break;
+      case FormatArg::Kind::text:
+        store.push_back(a.s);
+        break;
     }
   }
   try {

@@ -63,8 +63,8 @@ struct StrictBuilder : nlohmann::json_sax<Json> {
 }  // namespace
 
 Json parse_json(ByteView text, std::string_view what, JsonLimits limits) {
-  OCTET_CHECK(bad_file, static_cast<int64_t>(text.size()) <= limits.bytes, "{}: {} bytes of JSON, expected at most {}", what,
-              text.size(), limits.bytes);
+  OCTET_CHECK(bad_file, static_cast<int64_t>(text.size()) <= limits.bytes, "{}: {} bytes of JSON, expected at most {}",
+              what, text.size(), limits.bytes);
   const auto nul = text.find('\0');  // the library takes a NUL for the end of its input
   OCTET_CHECK(bad_file, nul == ByteView::npos, "{}: NUL at byte {}", what, nul);
   StrictBuilder builder(limits.depth);

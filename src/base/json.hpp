@@ -1,7 +1,7 @@
 // JSON values, read strictly. The library type is nlohmann's ordered_json; include this header only in .cpp files.
 #pragma once
-#include "base/error.hpp"
 #include "base/bytes.hpp"
+#include "base/error.hpp"
 
 #include <nlohmann/json.hpp>
 

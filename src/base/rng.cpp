@@ -68,8 +68,9 @@ uint64_t permuted(uint64_t i, uint64_t n, uint64_t seed, uint64_t epoch) {
   do {
     uint32_t left = static_cast<uint32_t>(x >> half) & mask, right = static_cast<uint32_t>(x) & mask;
     for (uint32_t round = 0; round < 4; ++round) {
-      const auto f = philox({right, round, static_cast<uint32_t>(epoch), static_cast<uint32_t>(Purpose::shuffle)},
-                            {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32) ^ static_cast<uint32_t>(epoch >> 32)});
+      const auto f =
+          philox({right, round, static_cast<uint32_t>(epoch), static_cast<uint32_t>(Purpose::shuffle)},
+                 {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32) ^ static_cast<uint32_t>(epoch >> 32)});
       const uint32_t next = (left ^ f[0]) & mask;
       left = right;
       right = next;

@@ -10,7 +10,17 @@ namespace octet {
 std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
 
 /// What a stream of draws is for. Values are part of the file formats (resume): append only.
-enum class Purpose : uint32_t { init = 1, shuffle = 2, mix = 3, sample = 4, holdout = 5, noise = 6, test = 7, fuzz = 8, dropout = 9 };
+enum class Purpose : uint32_t {
+  init = 1,
+  shuffle = 2,
+  mix = 3,
+  sample = 4,
+  holdout = 5,
+  noise = 6,
+  test = 7,
+  fuzz = 8,
+  dropout = 9
+};
 
 struct RngKey {
   uint64_t seed = 0;
@@ -25,10 +35,10 @@ class Rng {
   explicit Rng(uint64_t seed, Purpose purpose = Purpose::test, uint64_t stream = 0) : key_{seed, purpose, stream} {}
   uint32_t next_u32();
   uint64_t next_u64();
-  double uniform();                  // [0, 1), 53 bits
-  double normal();                   // standard normal, Box-Muller
+  double uniform();                     // [0, 1), 53 bits
+  double normal();                      // standard normal, Box-Muller
   double truncated_normal(double cut);  // standard normal redrawn until |x| <= cut
-  uint64_t below(uint64_t n);        // unbiased in [0, n); n >= 1
+  uint64_t below(uint64_t n);           // unbiased in [0, n); n >= 1
 
  private:
   RngKey key_;

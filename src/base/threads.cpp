@@ -1,12 +1,12 @@
 #include "base/threads.hpp"
 
+#include <sched.h>
 #include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <exception>
 #include <mutex>
-#include <sched.h>
 #include <thread>
 #include <vector>
 
@@ -20,14 +20,15 @@ static inline void relax() { std::this_thread::yield(); }
 namespace octet {
 
 namespace {
-constexpr int kSpins = 4000;  // about 50 us: longer than the gap between two phases of a block, shorter than a time slice
+constexpr int kSpins =
+    4000;  // about 50 us: longer than the gap between two phases of a block, shorter than a time slice
 thread_local bool inside_task = false;
 }  // namespace
 
 struct Threads::Pool {
   std::mutex one_run;
-  std::atomic<uint32_t> epoch{0};    // a new value starts a run
-  std::atomic<uint32_t> done{0};     // workers that finished the current run
+  std::atomic<uint32_t> epoch{0};  // a new value starts a run
+  std::atomic<uint32_t> done{0};   // workers that finished the current run
   std::atomic<bool> quit{false};
   const std::function<void(int64_t, int64_t)>* body = nullptr;
   int64_t n = 0, grain = 1;
@@ -111,7 +112,8 @@ void Threads::run(int64_t n, const std::function<void(int64_t)>& task) {
 int available_cores() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : static_cast<int>(std::thread::hardware_concurrency());
+  int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set)
+                                                      : static_cast<int>(std::thread::hardware_concurrency());
   if (std::FILE* f = std::fopen("/sys/fs/cgroup/cpu.max", "re")) {
     long long quota = 0, period = 0;
     if (std::fscanf(f, "%lld %lld", &quota, &period) == 2 && quota > 0 && period > 0)

@@ -46,6 +46,6 @@ Context test_context(int threads = 1);
 }  // namespace octet::test
 
 /// First line of a test that reads ../shared/`name`; defines `path`.
-#define OCTET_NEEDS_SHARED(path, name)                                        \
-  const std::string path = ::octet::test::shared_folder(name);                \
+#define OCTET_NEEDS_SHARED(path, name)                         \
+  const std::string path = ::octet::test::shared_folder(name); \
   if (path.empty()) GTEST_SKIP() << "needs shared/" << name << " (OCTET_SHARED)"
