@@ -89,8 +89,24 @@ class Loader::Stream {
   }
   int64_t total() const { return total_; }
 
-  /// Appends the row that begins at unit `first` of the stream.
-  void append_row(Batch& b, int64_t first, int64_t row, int32_t source) {
+  /// Appends the row that comes as number `number`. A block of rows is at most an epoch long, so it reaches over two
+  /// epochs at most.
+  void append_row(Batch& b, int64_t number, int64_t row, int32_t source) {
+    const int64_t block = std::max<int64_t>(1, total_ / row), k = number / block;
+    const auto place =
+        permuted(static_cast<uint64_t>(number % block), static_cast<uint64_t>(block), ~seed_, static_cast<uint64_t>(k));
+    append_units(b, (k * block + static_cast<int64_t>(place)) * row, row, source);
+  }
+
+ private:
+  struct Order {
+    int64_t epoch = -1;
+    std::vector<int64_t> documents;  // as they come
+    std::vector<int64_t> starts;     // unit at which each begins
+  };
+
+  /// Units [first, first + row) of the stream.
+  void append_units(Batch& b, int64_t first, int64_t row, int32_t source) {
     int64_t epoch = first / total_, filled = 0;
     const Order* order = &order_of(epoch);
     const auto after = std::upper_bound(order->starts.begin(), order->starts.end(), first % total_);
@@ -105,13 +121,6 @@ class Loader::Stream {
     }
     b.rows.push_back(b.size());
   }
-
- private:
-  struct Order {
-    int64_t epoch = -1;
-    std::vector<int64_t> documents;  // as they come
-    std::vector<int64_t> starts;     // unit at which each begins
-  };
 
   const Order& order_of(int64_t epoch) {
     Order& order = orders_[static_cast<size_t>(epoch & 1)];  // a row may reach into the next epoch
@@ -180,7 +189,7 @@ Batch Loader::rows(int64_t first, int64_t count) {
   b.docs = {0};
   for (int64_t r = first; r < first + count; ++r) {
     const Place p = place(r);
-    streams_[p.source].append_row(b, p.row * options_.row, options_.row, static_cast<int32_t>(p.source));
+    streams_[p.source].append_row(b, p.row, options_.row, static_cast<int32_t>(p.source));
   }
   return b;
 }

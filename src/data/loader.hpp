@@ -4,6 +4,8 @@
 //   stream    the documents one after another, in a new order every epoch, without end
 //   row       `row` units of the stream. A document that does not end with its row goes on in the next one: there its
 //             positions, n-grams and attention begin anew
+//   order     rows of about an epoch (as many as fit into its units) come in a new order, so that a step holds rows of
+//             many documents: a long document would otherwise fill many steps in a row
 //   target    the next unit of the document, also where that unit stands in the next row; after EOS: none
 #pragma once
 #include "data/batch.hpp"
@@ -30,10 +32,10 @@ struct LoaderSource {
 };
 
 /// Row r of the sequence is a pure function of (sources, codec, seed, r); rows, micro_rows and ranks only group rows.
-/// An epoch's order of documents is octet::permuted(seed, epoch); with several sources each row draws its source, and a
-/// source's rows follow one another in its own stream.
-/// Not for concurrent use: it remembers the order of the epochs it stands in. Going on costs O(row), the first row of
-/// an epoch O(documents), a jump O(documents + rows jumped over if there are several sources).
+/// An epoch's order of documents is octet::permuted(seed, epoch), and so is that of its rows; with several sources each
+/// row draws its source, and a source's rows come in its own order. Not for concurrent use: it remembers the order of
+/// the epochs it stands in. Going on costs O(row), the first row of an epoch O(documents), a jump O(documents + rows
+/// jumped over if there are several sources).
 class Loader {
  public:
   /// Throws Error(bad_input) without documents and Error(bad_config) for options that make no rows.

@@ -3,6 +3,7 @@
 #include "tests/support/support.hpp"
 
 #include <map>
+#include <set>
 
 namespace octet {
 namespace {
@@ -53,17 +54,25 @@ std::vector<Unit> plain_stream(const DocumentSet& documents, const Codec& codec,
   return out;
 }
 
-void expect_rows(const Batch& b, const std::vector<Unit>& stream, int64_t first, int64_t row) {
-  b.check(512);
-  for (int64_t i = 0; i < b.size(); ++i) {
+/// The row of the stream that comes as number r: blocks of as many rows as fit into an epoch, each in its own order.
+int64_t row_of_stream(int64_t r, int64_t epoch_units, int64_t row, uint64_t seed) {
+  const int64_t block = std::max<int64_t>(1, epoch_units / row);
+  return r / block * block +
+         static_cast<int64_t>(permuted(static_cast<uint64_t>(r % block), static_cast<uint64_t>(block), ~seed,
+                                       static_cast<uint64_t>(r / block)));
+}
+
+/// Row `number` of the stream is row `r` of the batch.
+void expect_row(const Batch& b, int64_t r, const std::vector<Unit>& stream, int64_t number, int64_t row) {
+  for (int64_t k = 0; k < row; ++k) {
+    const int64_t i = r * row + k, from = number * row + k;
     const auto at = static_cast<size_t>(i);
-    const Unit& want = stream[static_cast<size_t>(first * row + i)];
+    const Unit& want = stream[static_cast<size_t>(from)];
     ASSERT_EQ(b.ids[at], want.id) << "unit " << i;
     ASSERT_EQ(b.targets[at], want.target) << "unit " << i;
     ASSERT_EQ(b.weights[at], want.target < 0 ? 0.f : 1.f) << "unit " << i;
-    ASSERT_EQ(b.positions[at], i % row) << "unit " << i;
-    const bool cut =
-        i == 0 || i % row == 0 || want.document != stream[static_cast<size_t>(first * row + i - 1)].document;
+    ASSERT_EQ(b.positions[at], k) << "unit " << i;
+    const bool cut = k == 0 || want.document != stream[static_cast<size_t>(from - 1)].document;
     ASSERT_EQ(std::binary_search(b.docs.begin(), b.docs.end(), i), cut) << "unit " << i;
   }
 }
@@ -72,8 +81,17 @@ void expect_plain_stream(std::shared_ptr<const Codec> codec, int64_t documents, 
   const DocumentSet set = random_documents(5, documents, longest);
   Loader loader({{set}}, codec, {.row = row, .rows = 3, .seed = 9});
   const int64_t rows = 3 * loader.units_per_epoch() / row + 7;
-  const auto stream = plain_stream(set, *codec, 9, static_cast<size_t>((rows + 3) * row));
-  for (int64_t r = 0; r < rows; r += 3) expect_rows(loader.rows(r, 3), stream, r, row);
+  const auto stream = plain_stream(set, *codec, 9, static_cast<size_t>((2 * rows + 3) * row));
+  std::set<int64_t> come;
+  for (int64_t r = 0; r < rows; r += 3) {
+    const Batch b = loader.rows(r, 3);
+    b.check(512);
+    for (int64_t i = 0; i < 3; ++i) {
+      const int64_t number = row_of_stream(r + i, loader.units_per_epoch(), row, 9);
+      EXPECT_TRUE(come.insert(number).second) << number << " came twice";
+      expect_row(b, i, stream, number, row);
+    }
+  }
 }
 
 TEST(Loader, RowsAreTheStreamCutUp) {
@@ -81,6 +99,18 @@ TEST(Loader, RowsAreTheStreamCutUp) {
   expect_plain_stream(std::make_shared<ByteCodec>(), 12, 300, 32);  // several rows a document
   expect_plain_stream(std::make_shared<ByteCodec>(), 1, 5, 32);     // several epochs a row
   expect_plain_stream(std::make_shared<ByteCodec>(), 3, 1, 2);
+}
+
+TEST(Loader, AStepHoldsRowsOfManyDocuments) {
+  const DocumentSet set = random_documents(5, 20, 4000);
+  Loader loader({{set}}, std::make_shared<ByteCodec>(), {.row = 32, .rows = 8});
+  int64_t neighbours = 0;  // a row that goes on where the one before it ended
+  const int64_t rows = loader.units_per_epoch() / 32 / 8 * 8;
+  for (int64_t r = 0; r + 1 < rows; ++r) {
+    const Batch b = loader.rows(r, 2);
+    neighbours += b.targets[31] == b.ids[32];
+  }
+  EXPECT_LT(neighbours, rows / 20);  // bytes are random: one of 256 by chance
 }
 
 TEST(Loader, CodecWithoutSpecialIds) { expect_plain_stream(std::make_shared<PairCodec>(), 20, 30, 16); }
