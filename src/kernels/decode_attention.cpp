@@ -65,13 +65,14 @@ struct Addresses {
   const float* values[kChunkPositions];
 };
 
-/// Positions [first, end), at `offset` floats into a row of the cache.
-DecodeChunk find_rows(std::span<const KvSpan> spans, int64_t first, int64_t end, int64_t offset, Addresses& to) {
+/// Positions [first, end) of kv head g.
+DecodeChunk find_rows(std::span<const KvSpan> spans, int64_t first, int64_t end, int64_t g, int64_t D, Addresses& to) {
   const int64_t base = first / 16 * 16;
   for (const KvSpan& span : spans) {
     const int64_t from = std::max(first, span.begin), stop = std::min(end, span.begin + span.rows);
+    const int64_t head = g * (span.head_stride ? span.head_stride : D);
     for (int64_t k = from; k < stop; ++k) {
-      const int64_t at = (k - span.begin) * span.stride + offset;
+      const int64_t at = (k - span.begin) * span.stride + head;
       to.keys[k - base] = span.k + at, to.values[k - base] = span.v + at;
     }
   }
@@ -128,7 +129,7 @@ struct Decode {
     }
     if (n == 0) return;
     Addresses addresses;
-    const DecodeChunk where = find_rows(rows[static_cast<size_t>(b.row)].spans, low, high + 1, g * D, addresses);
+    const DecodeChunk where = find_rows(rows[static_cast<size_t>(b.row)].spans, low, high + 1, g, D, addresses);
     kernel(where, parts, n, D, scratch<float>(n * kChunkPositions));
     for (int64_t j = 0; j < n; ++j) {
       const int64_t at = (parts[j].out - outs) / D;
@@ -192,13 +193,14 @@ void decode_attention_ref(const DecodeShape& shape, std::span<const DecodeRow> r
   const int64_t D = shape.head_dim;
   for (size_t r = 0; r < rows.size(); ++r) {
     for (int64_t h = 0; h < shape.heads; ++h) {
-      const int64_t head = h * shape.kv_heads / shape.heads * D;
+      const int64_t g = h * shape.kv_heads / shape.heads;
       const float* x = q + static_cast<int64_t>(r) * q_stride + h * D;
       float* y = o + static_cast<int64_t>(r) * o_stride + h * D;
       std::vector<double> scores, out(static_cast<size_t>(D));
       std::vector<const float*> values;
       double top = -INFINITY, sum = 0;
       for (const KvSpan& span : rows[r].spans) {
+        const int64_t head = g * (span.head_stride ? span.head_stride : D);
         for (int64_t i = 0; i < span.rows; ++i) {
           if (span.begin + i < rows[r].first || span.begin + i > rows[r].last) continue;
           double dot = 0;

@@ -10,11 +10,12 @@
 
 namespace octet::kernels {
 
-/// Keys and values of positions begin .. begin + rows - 1; rows lie `stride` floats apart, kv head g at g * D.
+/// Keys and values of positions begin .. begin + rows - 1; rows lie `stride` floats apart, kv heads `head_stride` (0:
+/// D). A head's rows are read one after another: stride = D makes that one stream through memory.
 struct KvSpan {
   const float* k = nullptr;
   const float* v = nullptr;
-  int64_t begin = 0, rows = 0, stride = 0;
+  int64_t begin = 0, rows = 0, stride = 0, head_stride = 0;
 };
 
 /// One query row: its cache as spans in order of position without holes (a shared prefix, then an own tail), and the

@@ -57,6 +57,25 @@ TEST_P(DecodeAttention, EqualsTwinForEveryHeadWidthAndGroup) {
   }
 }
 
+TEST_P(DecodeAttention, HeadsMayLieApart) {
+  const DecodeShape shape{.heads = 4, .kv_heads = 2, .head_dim = 24};
+  Rng rng(3);
+  const int64_t n = 300, D = shape.head_dim;
+  const Cache cache(n, shape, rng);
+  std::vector<float> k(2 * n * D), v(2 * n * D);
+  for (int64_t h = 0; h < 2; ++h)
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t d = 0; d < D; ++d) {
+        k[(h * n + i) * D + d] = cache.k[i * cache.stride + h * D + d];
+        v[(h * n + i) * D + d] = cache.v[i * cache.stride + h * D + d];
+      }
+  const std::vector<KvSpan> together = {cache.part(0, n)}, apart = {{k.data(), v.data(), 0, n, D, n * D}};
+  const auto q = test::random_f32(rng, 2 * shape.heads * D);
+  const std::vector<DecodeRow> a = {{together, 5, 299}, {together, 0, 30}}, b = {{apart, 5, 299}, {apart, 0, 30}};
+  EXPECT_EQ(compute(shape, a, q), compute(shape, b, q));
+  expect_equals_twin(shape, b, rng);
+}
+
 TEST_P(DecodeAttention, EqualsTwinForEveryRange) {
   const DecodeShape shape{.heads = 3, .kv_heads = 1, .head_dim = 24};
   Rng rng(1);

@@ -29,23 +29,20 @@ namespace {
 constexpr size_t kLargePage = size_t{2} << 20;
 }
 
-void* take_memory(size_t bytes) {
-  if (bytes < kLargePage) return ::operator new(bytes);
-  const size_t size = (bytes + kLargePage - 1) / kLargePage * kLargePage;
-  void* memory = std::aligned_alloc(kLargePage, size);
+std::shared_ptr<std::byte> take_memory(size_t bytes) {
+  const size_t unit = bytes < kLargePage ? 64 : kLargePage, size = (bytes + unit - 1) / unit * unit;
+  void* memory = std::aligned_alloc(unit, size);
   if (!memory) throw std::bad_alloc();
-  madvise(memory, size, MADV_HUGEPAGE);  // a wish; small pages work too
-  return memory;
+  if (unit == kLargePage) madvise(memory, size, MADV_HUGEPAGE);  // a wish; small pages work too
+  return {static_cast<std::byte*>(memory), [](std::byte* p) { std::free(p); }};
 }
-
-void give_memory(void* memory, size_t bytes) { bytes < kLargePage ? ::operator delete(memory) : std::free(memory); }
 
 std::shared_ptr<std::byte> WeightPacker::take(size_t bytes) {
   constexpr size_t kBlock = 8 * kLargePage, kLine = 64;
   bytes = (bytes + kLine - 1) / kLine * kLine;
   if (used_ + bytes > size_) {
     size_ = std::max(bytes, kBlock);
-    block_ = {static_cast<std::byte*>(take_memory(size_)), [n = size_](std::byte* p) { give_memory(p, n); }};
+    block_ = take_memory(size_);
     used_ = 0;
   }
   std::shared_ptr<std::byte> out(block_, block_.get() + used_);
@@ -83,68 +80,60 @@ void PackedLinear::apply(float* y, const float* x, int64_t rows) const {
     run(reinterpret_cast<const float*>(packed_.get()));
 }
 
-KvCache::KvCache(int64_t layers, int64_t width, int64_t keep) : layers_(layers), width_(width), keep_(keep) {
-  tail_.k.resize(size_t(layers));
-  tail_.v.resize(size_t(layers));
+KvCache::KvCache(int64_t layers, int64_t heads, int64_t head_width, int64_t keep)
+    : layers_(layers), heads_(heads), head_width_(head_width), keep_(keep) {}
+
+float* KvCache::block(const Piece& piece, int64_t layer, int64_t which) const {
+  return reinterpret_cast<float*>(piece.memory.get()) + (layer * 2 + which) * heads_ * piece.capacity * head_width_;
 }
 
 void KvCache::append(int64_t n) {
-  tail_.rows += n;
-  length_ += n;
-  for (int64_t l = 0; l < layers_; ++l) {
-    tail_.k[size_t(l)].resize(size_t(tail_.rows * width_));
-    tail_.v[size_t(l)].resize(size_t(tail_.rows * width_));
+  constexpr int64_t kLeast = 64, kMost = 256;  // rows: small for a short sequence, few pieces for a long one
+  while (n > 0) {
+    if (pieces_.empty() || pieces_.back().shared || pieces_.back().rows == pieces_.back().capacity) {
+      const int64_t capacity = std::clamp(length_ / kLeast * kLeast, kLeast, kMost);
+      const size_t floats = size_t(layers_ * 2 * heads_ * capacity * head_width_);
+      pieces_.push_back({take_memory(floats * sizeof(float)), length_, 0, capacity, false});
+    }
+    Piece& last = pieces_.back();
+    const int64_t more = std::min(n, last.capacity - last.rows);
+    last.rows += more, length_ += more, n -= more;
   }
 }
 
-float* KvCache::row_k(int64_t layer, int64_t position) {
-  OCTET_ASSERT(position >= tail_.begin && position < length_);
-  return tail_.k[size_t(layer)].data() + (position - tail_.begin) * width_;
-}
-float* KvCache::row_v(int64_t layer, int64_t position) {
-  OCTET_ASSERT(position >= tail_.begin && position < length_);
-  return tail_.v[size_t(layer)].data() + (position - tail_.begin) * width_;
+void KvCache::write(int64_t layer, int64_t position, const float* k, const float* v) {
+  auto piece = pieces_.rbegin();
+  while (piece->begin > position) ++piece;
+  OCTET_ASSERT(!piece->shared && position < piece->begin + piece->rows);
+  for (int64_t h = 0; h < heads_; ++h) {
+    const int64_t to = (h * piece->capacity + position - piece->begin) * head_width_;
+    std::copy_n(k + h * head_width_, head_width_, block(*piece, layer, 0) + to);
+    std::copy_n(v + h * head_width_, head_width_, block(*piece, layer, 1) + to);
+  }
 }
 
 std::vector<kernels::KvSpan> KvCache::spans(int64_t layer) const {
   std::vector<kernels::KvSpan> out;
-  const auto add = [&](const Piece& p, int64_t rows) {
-    if (rows > 0) out.push_back({p.k[size_t(layer)].data(), p.v[size_t(layer)].data(), p.begin, rows, width_});
-  };
-  for (const Held& h : frozen_) add(*h.piece, h.rows);
-  add(tail_, tail_.rows);
+  for (const Piece& p : pieces_)
+    out.push_back({block(p, layer, 0), block(p, layer, 1), p.begin, p.rows, head_width_, p.capacity * head_width_});
   return out;
 }
 
 void KvCache::truncate(int64_t length) {
   OCTET_ASSERT(length >= 0 && length <= length_);
   length_ = length;
-  tail_.rows = std::max<int64_t>(0, length - tail_.begin);
-  while (!frozen_.empty() && frozen_.back().piece->begin >= length) frozen_.pop_back();
-  if (!frozen_.empty()) frozen_.back().rows = std::min(frozen_.back().rows, length - frozen_.back().piece->begin);
-  if (tail_.rows == 0) tail_.begin = length;
+  while (!pieces_.empty() && pieces_.back().begin >= length) pieces_.pop_back();
+  if (!pieces_.empty()) pieces_.back().rows = std::min(pieces_.back().rows, length - pieces_.back().begin);
 }
 
 KvCache KvCache::fork() {
-  if (tail_.rows > 0) {
-    const int64_t rows = tail_.rows;
-    frozen_.push_back({std::make_shared<const Piece>(std::move(tail_)), rows});
-    tail_ = Piece{length_, 0, std::vector<LongFloats>(size_t(layers_)), std::vector<LongFloats>(size_t(layers_))};
-  }
+  for (Piece& p : pieces_) p.shared = true;
   return *this;
 }
 
-// The tail is moved only when more than half of it is of no use: O(1) a position.
 void KvCache::forget() {
   if (keep_ == 0) return;
-  const int64_t oldest = length_ - keep_;
-  std::erase_if(frozen_, [&](const Held& h) { return h.piece->begin + h.rows <= oldest; });
-  const int64_t dead = oldest - tail_.begin;
-  if (dead <= 64 || dead < tail_.rows / 2) return;
-  for (auto* list : {&tail_.k, &tail_.v})
-    for (LongFloats& f : *list) f.erase(f.begin(), f.begin() + dead * width_);
-  tail_.begin += dead;
-  tail_.rows -= dead;
+  std::erase_if(pieces_, [&](const Piece& p) { return p.begin + p.rows <= length_ - keep_; });
 }
 
 StackDecoder::StackDecoder(const Stack& stack, WeightPacker& packer) : config_(stack.config()) {
@@ -164,7 +153,7 @@ StackDecoder::StackDecoder(const Stack& stack, WeightPacker& packer) : config_(s
 
 KvCache StackDecoder::make_cache(int64_t max_rewind) const {
   const int64_t W = config_.attention.window;
-  return {config_.layers, config_.kv_heads() * config_.head_width(), W ? W + max_rewind : 0};
+  return {config_.layers, config_.kv_heads(), config_.head_width(), W ? W + max_rewind : 0};
 }
 
 // Angles are made for just the positions at hand, in double: a table of all positions would grow with the context.
@@ -205,8 +194,7 @@ void StackDecoder::block(int64_t l, float* x, std::span<const DecodePlace> rows)
   rotate(qkv.data(), qkv_width, H + G, rows);  // queries and keys stand side by side
   for (int64_t r = 0; r < R; ++r) {
     const float* k = qkv.data() + r * qkv_width + q_width;
-    std::copy_n(k, kv_width, rows[size_t(r)].cache->row_k(l, rows[size_t(r)].index));
-    std::copy_n(k + kv_width, kv_width, rows[size_t(r)].cache->row_v(l, rows[size_t(r)].index));
+    rows[size_t(r)].cache->write(l, rows[size_t(r)].index, k, k + kv_width);
   }
   std::vector<std::vector<kernels::KvSpan>> spans;
   std::vector<size_t> of_row(rows.size());

@@ -11,20 +11,8 @@ namespace octet::nn {
 
 using Floats = std::vector<float>;
 
-/// Allocates 2 MB and more in large pages, where the system has them.
-void* take_memory(size_t bytes);
-void give_memory(void* memory, size_t bytes);
-template <class T>
-struct LargePages {
-  using value_type = T;
-  LargePages() = default;
-  template <class U>
-  explicit LargePages(const LargePages<U>&) {}
-  T* allocate(size_t n) { return static_cast<T*>(take_memory(n * sizeof(T))); }
-  void deallocate(T* p, size_t n) { give_memory(p, n * sizeof(T)); }
-  bool operator==(const LargePages&) const { return true; }
-};
-using LongFloats = std::vector<float, LargePages<float>>;
+/// Memory that is not initialised; 2 MB and more in large pages, where the system has them.
+std::shared_ptr<std::byte> take_memory(size_t bytes);
 
 /// Memory for packed weights, handed out in the order in which a step will read it: one stream through large pages.
 class WeightPacker {
@@ -56,38 +44,35 @@ class PackedLinear {
   std::shared_ptr<const std::byte> packed_;
 };
 
-/// Keys and values of all layers of one stack for one sequence: frozen pieces that forks share, then an own tail. With
-/// a horizon, positions further back than `keep` are forgotten.
+/// Keys and values of all layers of one stack for one sequence, in pieces; forks share the pieces they have in common.
+/// With a horizon, pieces that lie further back than `keep` are let go.
 class KvCache {
  public:
   /// keep 0: everything is kept; else REQUIRES keep >= window + largest rewind.
-  KvCache(int64_t layers, int64_t width, int64_t keep);
+  KvCache(int64_t layers, int64_t heads, int64_t head_width, int64_t keep);
   int64_t length() const { return length_; }
   /// Drops what lies further back than `keep`. Call before the rows of a step are appended, not between them.
   void forget();
-  /// Makes room for n more positions and counts them; their rows must then be written through row_k, row_v.
+  /// Makes room for n more positions and counts them; their rows must then be written.
   void append(int64_t n);
-  float* row_k(int64_t layer, int64_t position);
-  float* row_v(int64_t layer, int64_t position);
+  /// k, v: all heads of one of the appended positions.
+  void write(int64_t layer, int64_t position, const float* k, const float* v);
   /// Everything that is held, in order of position.
   std::vector<kernels::KvSpan> spans(int64_t layer) const;
   /// REQUIRES length >= what the horizon has forgotten.
   void truncate(int64_t length);
-  /// A second cache with the same past; the tail of this one is frozen and shared.
+  /// A second cache with the same past.
   KvCache fork();
 
  private:
   struct Piece {
-    int64_t begin = 0, rows = 0;
-    std::vector<LongFloats> k, v;  // [layer][rows * width]
+    std::shared_ptr<std::byte> memory;  // floats [layer][k, v][head][capacity][head_width]
+    int64_t begin = 0, rows = 0, capacity = 0;
+    bool shared = false;  // with a fork: no more rows are added
   };
-  struct Held {
-    std::shared_ptr<const Piece> piece;
-    int64_t rows;  // how many of its rows belong to this sequence
-  };
-  int64_t layers_, width_, keep_, length_ = 0;
-  std::vector<Held> frozen_;
-  Piece tail_;
+  float* block(const Piece& piece, int64_t layer, int64_t which) const;
+  int64_t layers_, heads_, head_width_, keep_, length_ = 0;
+  std::vector<Piece> pieces_;
 };
 
 /// Where a row stands: its sequence's cache, its index there (already appended), its rotary position, and the first
