@@ -10,6 +10,7 @@ constexpr int64_t kDepthSingle = 2048;      // ... when deeper than this
 constexpr int64_t kBlockBytes = 192 << 10;  // of a: rows that stay in the second-level cache while panels pass
 constexpr int64_t kWgradRows = 512;         // data rows per pass of wgrad: fixed, so that sums are too
 constexpr int64_t kSliver = 12;             // rows of dy packed together: a multiple of the register block
+constexpr int64_t kPackAhead = 16;          // rows fetched early by the packing of wgrad
 constexpr int64_t kWgradN = 192;            // weight rows that meet one panel of x while it is cached
 
 OCTET_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -289,6 +290,10 @@ static void pack_rows(const WgradPart& p, int64_t m0, int64_t rows, uint32_t* y,
     const bool both = 2 * i + 1 < rows;
     const bf16* y0 = p.dy + (m0 + 2 * i) * p.ldy + p.n0;
     const bf16* x0 = p.x + (m0 + 2 * i) * p.ldx + p.k0;
+    for (int64_t n = 0; n < N; n += 32)
+      for (int64_t r = kPackAhead; r < kPackAhead + 2; ++r) _mm_prefetch(y0 + r * p.ldy + n, _MM_HINT_T0);
+    for (int64_t k = 0; k < K; k += 32)
+      for (int64_t r = kPackAhead; r < kPackAhead + 2; ++r) _mm_prefetch(x0 + r * p.ldx + k, _MM_HINT_T0);
     for (int64_t n = 0; n < N; n += 2 * kSliver) {
       const RowPair v(y0 + n, both ? y0 + n + p.ldy : nullptr, N - n);
       uint32_t* out = y + n / kSliver * sliver_size(pairs) + i * kSliver;

@@ -1,10 +1,13 @@
 // One transformer block (nn/stack.hpp) over room `kernels`, forward and backward by hand.
+#include "kernels/scratch.hpp"
 #include "kernels/swiglu.hpp"
 #include "nn/fast.hpp"
 #include "nn/fast_tools.hpp"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
+#include <optional>
 
 namespace octet::nn::fast {
 
@@ -61,31 +64,40 @@ std::shared_ptr<const kernels::RopeTable> rope_table(int64_t head_width, double 
   return table;
 }
 
-// x to gate_up: all that backward needs.
-BlockInner run_inner(at::TensorList in, const BlockCall& call) {
+// x to gate_up: all that backward needs. Where y is defined, also y = h + W2 swiglu(gate_up).
+BlockInner run(at::TensorList in, const BlockCall& call, const Tensor& y) {
   const Tensor& x = in[kBlockX];
-  const int64_t N = x.size(0);
+  const int64_t N = x.size(0), D = x.size(1), F = in[kBlockW1].size(0), HC = call.shape.heads * call.shape.head_dim;
+  const double eps = call.config.norm_eps;
+  const auto forward = Linears::Layout::forward;
   BlockInner a;
-  a.x_norm = normed(x, in[kBlockNorm1], call.config.norm_eps);
-  a.qkv = Linears({in[kBlockWq], in[kBlockWk], in[kBlockWv]}).forward(a.x_norm.y);
-  a.o = new_b16({N, call.shape.heads * call.shape.head_dim});
-  a.lse = new_f32({N, call.shape.heads});
-  kernels::attention(call.shape, call.rows(), b16(a.qkv), b16(a.o), f32(a.lse), threads());
-  a.h = scaled_copy(x, 1);
-  Linears({in[kBlockWo]}).forward_add(a.h, a.o);
-  a.h_norm = normed(a.h, in[kBlockNorm2], call.config.norm_eps);
-  a.gate_up = Linears({in[kBlockW1], in[kBlockW3]}).forward(a.h_norm.y);
-  return a;
-}
+  a.x_norm = {new_b16({N, D}), new_f32({N})}, a.h_norm = {new_b16({N, D}), new_f32({N})};
+  const Linears qkv({in[kBlockWq], in[kBlockWk], in[kBlockWv]});
+  a.qkv = new_b16({N, qkv.rows()}), a.o = new_b16({N, HC}), a.lse = new_f32({N, call.shape.heads});
+  a.h = new_f32({N, D}), a.gate_up = new_b16({N, 2 * F});
 
-// y = h + W2 swiglu(gate_up).
-Tensor run_outer(at::TensorList in, const BlockInner& a) {
-  const int64_t N = a.h.size(0), F = in[kBlockW1].size(0);
-  const Tensor product = new_b16({N, F});
-  kernels::swiglu(b16(product), b16(a.gate_up), N, F, threads());
-  Tensor y = scaled_copy(a.h, 1);
-  Linears({in[kBlockW2]}).forward_add(y, product);
-  return y;
+  const Product to_qkv(qkv, forward);
+  in_pieces(N, 6 * D + 2 * qkv.rows(), [&](int64_t r, int64_t n) {
+    norm_rows(a.x_norm, x, in[kBlockNorm1], eps, r, n);
+    to_qkv(row_b16(a.qkv, r), row_b16(a.x_norm.y, r), n);
+  });
+  kernels::attention(call.shape, call.rows(), b16(a.qkv), b16(a.o), f32(a.lse), threads());
+
+  const Product to_h(Linears({in[kBlockWo]}), forward), to_gate_up(Linears({in[kBlockW1], in[kBlockW3]}), forward);
+  std::optional<Product> to_y;
+  if (y.defined()) to_y.emplace(Linears({in[kBlockW2]}), forward);
+  in_pieces(N, 2 * HC + 10 * D + 6 * F, [&](int64_t r, int64_t n) {
+    std::copy_n(row_f32(x, r), n * D, row_f32(a.h, r));
+    to_h.add(row_f32(a.h, r), row_b16(a.o, r), n);
+    norm_rows(a.h_norm, a.h, in[kBlockNorm2], eps, r, n);
+    to_gate_up(row_b16(a.gate_up, r), row_b16(a.h_norm.y, r), n);
+    if (!to_y) return;
+    bf16* product = kernels::scratch<bf16>(n * F);
+    kernels::swiglu(product, row_b16(a.gate_up, r), n, F, threads());
+    std::copy_n(row_f32(a.h, r), n * D, row_f32(y, r));
+    to_y->add(row_f32(y, r), product, n);
+  });
+  return a;
 }
 
 // Gradients from y back to x. Each half skips what nobody asked for.
@@ -97,7 +109,6 @@ class BlockBackward {
   }
 
   variable_list run(const Tensor& dy) {
-    stream16_ = rounded(dy);
     ffn(dy);
     if (any(kBlockX, kBlockWo)) attention();
     if (needed_[kBlockX]) out_[kBlockX] = stream_;
@@ -126,21 +137,29 @@ class BlockBackward {
   }
 
   void ffn(const Tensor& dy) {
-    const int64_t N = a_.h.size(0), F = in_[kBlockW1].size(0);
+    const int64_t N = a_.h.size(0), D = a_.h.size(1), F = in_[kBlockW1].size(0);
+    const bool inner = any(kBlockX, kBlockW3), stream = any(kBlockX, kBlockNorm2);  // beyond W2; beyond W1 and W3
+    stream16_ = new_b16({N, D});
     const Tensor product = needed_[kBlockW2] ? new_b16({N, F}) : Tensor();
-    if (!any(kBlockX, kBlockW3)) {
-      if (product.defined()) kernels::swiglu(b16(product), b16(a_.gate_up), N, F, threads());
-      return weights({kBlockW2}, stream16_, product);
-    }
-    const Tensor d_product = Linears({in_[kBlockW2]}).input_gradient(stream16_);
-    const Tensor d_gate_up = new_b16({N, 2 * F});
-    kernels::swiglu_backward(b16(d_gate_up), product.defined() ? b16(product) : nullptr, b16(a_.gate_up),
-                             b16(d_product), N, F, threads());
+    const Tensor d_gate_up = inner ? new_b16({N, 2 * F}) : Tensor();
+    const Tensor d_norm = stream ? new_b16({N, D}) : Tensor();
+    if (stream) stream_ = new_f32({N, D});
+    const Product to_product(Linears({in_[kBlockW2]}), Linears::Layout::dgrad);
+    const Product to_norm(Linears({in_[kBlockW1], in_[kBlockW3]}), Linears::Layout::dgrad);
+    in_pieces(N, 12 * D + 12 * F, [&](int64_t r, int64_t n) {
+      kernels::convert(row_b16(stream16_, r), row_f32(dy, r), n * D, threads());
+      bf16* kept = product.defined() ? row_b16(product, r) : nullptr;
+      if (!inner) return kept ? kernels::swiglu(kept, row_b16(a_.gate_up, r), n, F, threads()) : void();
+      bf16* d_product = kernels::scratch<bf16>(n * F);
+      to_product(d_product, row_b16(stream16_, r), n);
+      kernels::swiglu_backward(row_b16(d_gate_up, r), kept, row_b16(a_.gate_up, r), d_product, n, F, threads());
+      if (!stream) return;
+      to_norm(row_b16(d_norm, r), row_b16(d_gate_up, r), n);
+      std::copy_n(row_f32(dy, r), n * D, row_f32(stream_, r));
+    });
     weights({kBlockW2}, stream16_, product);
-    weights({kBlockW1, kBlockW3}, d_gate_up, a_.h_norm.y);
-    if (!any(kBlockX, kBlockNorm2)) return;
-    const Tensor d_norm = Linears({in_[kBlockW1], in_[kBlockW3]}).input_gradient(d_gate_up);
-    stream_ = scaled_copy(dy, 1);
+    if (inner) weights({kBlockW1, kBlockW3}, d_gate_up, a_.h_norm.y);
+    if (!stream) return;
     out_[kBlockNorm2] =
         normed_backward(stream_, stream16_, needed_[kBlockNorm2], d_norm, a_.h, a_.h_norm.rstd, in_[kBlockNorm2]);
   }
@@ -170,8 +189,8 @@ class BlockBackward {
 
 struct BlockFunction : torch::autograd::Function<BlockFunction> {
   static Tensor forward(AutogradContext* ctx, at::TensorList in, const c10::intrusive_ptr<BlockCall>& call) {
-    BlockInner a = run_inner(in, *call);
-    Tensor y = run_outer(in, a);
+    Tensor y = new_f32(in[kBlockX].sizes());
+    BlockInner a = run(in, *call, y);
     variable_list keep(in.begin(), in.end());
     if (!call->recompute)
       for (Tensor* t :
@@ -189,7 +208,7 @@ struct BlockFunction : torch::autograd::Function<BlockFunction> {
     const at::TensorList in(kept.data(), kBlockSlots);
     const Tensor* k = kept.data() + kBlockSlots;
     const BlockInner a =
-        call.recompute ? run_inner(in, call) : BlockInner{{k[0], k[1]}, k[2], k[3], k[4], k[5], {k[6], k[7]}, k[8]};
+        call.recompute ? run(in, call, Tensor()) : BlockInner{{k[0], k[1]}, k[2], k[3], k[4], k[5], {k[6], k[7]}, k[8]};
     return BlockBackward(ctx, in, a, call).run(grads[0].contiguous());
   }
 };
@@ -229,8 +248,10 @@ Tensor block(const Tensor& x_any, const BlockWeights& w, const StackConfig& conf
   const char* names[] = {"x", "norm1", "wq", "wk", "wv", "wo", "norm2", "w1", "w3", "w2"};
   for (size_t s = 0; s < kBlockSlots; ++s) check_weight("block", names[s], in[s], shapes[s]);
   const auto call = make_call(config, plan, recompute, x.size(0));
-  if (!records_gradient(in)) return run_outer(in, run_inner(in, *call));
-  return BlockFunction::apply(at::TensorList(in), call);
+  if (records_gradient(in)) return BlockFunction::apply(at::TensorList(in), call);
+  Tensor y = new_f32(x.sizes());
+  run(in, *call, y);
+  return y;
 }
 
 }  // namespace octet::nn::fast

@@ -12,7 +12,9 @@ namespace octet::nn::fast {
 
 namespace {
 // Rows of work below which a second thread costs more than it saves.
-constexpr int64_t kGrain = 16384;  // elements
+constexpr int64_t kGrain = 16384;           // elements
+constexpr int64_t kPieceBytes = 512 << 10;  // half of a second-level cache; the other half is for weights
+constexpr int64_t kPieceGrain = 24;         // rows: a multiple of the register block of a product
 }  // namespace
 
 Tensor checked_rows(const char* op, const char* name, const Tensor& x, int64_t width) {
@@ -83,11 +85,25 @@ Tensor scaled_rows(const Tensor& x, const Tensor& factor) {
   return y;
 }
 
+void in_pieces(int64_t N, int64_t row_bytes, const std::function<void(int64_t, int64_t)>& f) {
+  if (N < 2 * kPieceGrain * threads().size()) return f(0, N);
+  const int64_t rows =
+      std::clamp(kPieceBytes / row_bytes, 4 * kPieceGrain, 20 * kPieceGrain) / kPieceGrain * kPieceGrain;
+  threads().split(N, kPieceGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; r += rows) f(r, std::min(rows, end - r));
+  });
+}
+
 Normed normed(const Tensor& x, const Tensor& g, double eps) {
   Normed out = {new_b16(x.sizes()), new_f32({x.size(0)})};
   kernels::rms_norm(b16(out.y), f32(out.rstd), f32(x), f32(g), x.size(0), x.size(1), static_cast<float>(eps),
                     threads());
   return out;
+}
+
+void norm_rows(const Normed& out, const Tensor& x, const Tensor& g, double eps, int64_t r, int64_t n) {
+  kernels::rms_norm(row_b16(out.y, r), f32(out.rstd) + r, row_f32(x, r), f32(g), n, x.size(1), static_cast<float>(eps),
+                    threads());
 }
 
 Tensor normed_backward(Tensor& dx, const Tensor& dx16, bool want_dg, const Tensor& dy, const Tensor& x,
@@ -201,6 +217,19 @@ Tensor Linears::input_gradient_f32(const Tensor& dy) const {
   Tensor dx = new_f32({dy.size(0), depth_});
   kernels::gemm(f32(dx), depth_, b16(dy), rows_, b16(weights), dy.size(0), depth_, rows_, threads());
   return dx;
+}
+
+Product::Product(const Linears& weights, Linears::Layout layout)
+    : panels_(weights.panels(layout)),
+      out_(layout == Linears::Layout::forward ? weights.rows() : weights.depth()),
+      in_(layout == Linears::Layout::forward ? weights.depth() : weights.rows()) {}
+
+void Product::operator()(bf16* y, const bf16* x, int64_t n) const {
+  kernels::gemm(y, out_, x, in_, b16(panels_), n, out_, in_, threads());
+}
+
+void Product::add(float* y, const bf16* x, int64_t n) const {
+  kernels::gemm_add(y, out_, x, in_, b16(panels_), n, out_, in_, threads());
 }
 
 Tensor weight_gradient(const Tensor& dy, int64_t first, int64_t rows, const Tensor& x) {
