@@ -160,8 +160,8 @@ void bench_decode(const Options& options, int64_t H, int64_t G, int64_t D, int64
   const int64_t stride = G * D, n = past + new_rows;
   std::vector<float> k(static_cast<size_t>(n * stride), 0.5f), v = k, q(static_cast<size_t>(new_rows * H * D), 0.1f),
                                                                o = q;
-  const std::vector<KvSpan> all = {{k.data(), v.data(), 0, n, stride}};
-  std::vector<DecodeRow> rows;
+  const std::vector<KvSpan<float>> all = {{k.data(), v.data(), 0, n, stride}};
+  std::vector<DecodeRow<float>> rows;
   for (int64_t t = past; t < n; ++t) rows.push_back({all, 0, t});
   Threads threads(1);
   const double ms = best_ms(options.repeats, [&] {

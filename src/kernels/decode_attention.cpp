@@ -22,7 +22,8 @@ struct Block {
   int64_t unit;  // number of its first chunk in the line of all blocks' chunks
 };
 
-void check(const DecodeRow& row) {
+template <class T>
+void check(const DecodeRow<T>& row) {
   if (row.first > row.last) return;
   OCTET_ASSERT(row.first >= 0 && !row.spans.empty() && row.spans.front().begin <= row.first);
   OCTET_ASSERT(row.spans.back().begin + row.spans.back().rows > row.last);
@@ -31,15 +32,17 @@ void check(const DecodeRow& row) {
   }
 }
 
-bool same_cache(const DecodeRow& a, const DecodeRow& b) {
+template <class T>
+bool same_cache(const DecodeRow<T>& a, const DecodeRow<T>& b) {
   return a.spans.data() == b.spans.data() && a.spans.size() == b.spans.size();
 }
 
-std::vector<Block> make_blocks(std::span<const DecodeRow> rows) {
+template <class T>
+std::vector<Block> make_blocks(std::span<const DecodeRow<T>> rows) {
   std::vector<Block> blocks;
   int64_t unit = 0;
   for (int64_t r = 0; r < std::ssize(rows);) {
-    const auto row = [&](int64_t i) -> const DecodeRow& { return rows[static_cast<size_t>(i)]; };
+    const auto row = [&](int64_t i) -> const DecodeRow<T>& { return rows[static_cast<size_t>(i)]; };
     check(row(r));
     if (row(r).first > row(r).last) {
       ++r;
@@ -47,7 +50,7 @@ std::vector<Block> make_blocks(std::span<const DecodeRow> rows) {
     }
     int64_t n = 1, low = row(r).first, high = row(r).last;
     for (; n < kBlockRows && r + n < std::ssize(rows); ++n) {
-      const DecodeRow& next = row(r + n);
+      const DecodeRow<T>& next = row(r + n);
       if (next.first > next.last || !same_cache(row(r), next)) break;
       check(next);
       low = std::min(low, next.first), high = std::max(high, next.last);
@@ -60,15 +63,18 @@ std::vector<Block> make_blocks(std::span<const DecodeRow> rows) {
 }
 
 /// Addresses of the rows of a chunk.
+template <class T>
 struct Addresses {
-  const float* keys[kChunkPositions];
-  const float* values[kChunkPositions];
+  const T* keys[kChunkPositions];
+  const T* values[kChunkPositions];
 };
 
 /// Positions [first, end) of kv head g.
-DecodeChunk find_rows(std::span<const KvSpan> spans, int64_t first, int64_t end, int64_t g, int64_t D, Addresses& to) {
+template <class T>
+DecodeChunk<T> find_rows(std::span<const KvSpan<T>> spans, int64_t first, int64_t end, int64_t g, int64_t D,
+                         Addresses<T>& to) {
   const int64_t base = first / 16 * 16;
-  for (const KvSpan& span : spans) {
+  for (const KvSpan<T>& span : spans) {
     const int64_t from = std::max(first, span.begin), stop = std::min(end, span.begin + span.rows);
     const int64_t head = g * (span.head_stride ? span.head_stride : D);
     for (int64_t k = from; k < stop; ++k) {
@@ -95,14 +101,16 @@ void merge(const float* maxima, const float* sums, const float* outs, int64_t n,
   for (int64_t d = 0; d < D; ++d) o[d] /= sum;
 }
 
-using ChunkKernel = decltype(&generic::decode_chunk);
+template <class T>
+using ChunkKernel = void (*)(const DecodeChunk<T>&, DecodePart*, int64_t, int64_t, float*);
 
 /// A call on some of its blocks: results of chunk u, row i of its block and head h stand at ((u * kBlockRows) + i) * H
 /// + h.
+template <class T>
 struct Decode {
-  ChunkKernel kernel;
+  ChunkKernel<T> kernel;
   DecodeShape shape;
-  std::span<const DecodeRow> rows;
+  std::span<const DecodeRow<T>> rows;
   const float* q;
   int64_t q_stride;
   float* o;
@@ -119,7 +127,7 @@ struct Decode {
     auto* parts = scratch<DecodePart>(kBlockRows * per_kv);
     int64_t n = 0, low = INT64_MAX, high = -1;
     for (int64_t i = 0; i < b.rows; ++i) {
-      const DecodeRow& row = rows[static_cast<size_t>(b.row + i)];
+      const DecodeRow<T>& row = rows[static_cast<size_t>(b.row + i)];
       const int64_t first = std::max(row.first, begin), last = std::min(row.last, begin + kChunkPositions - 1);
       if (first > last) continue;
       low = std::min(low, first), high = std::max(high, last);
@@ -128,8 +136,8 @@ struct Decode {
       }
     }
     if (n == 0) return;
-    Addresses addresses;
-    const DecodeChunk where = find_rows(rows[static_cast<size_t>(b.row)].spans, low, high + 1, g, D, addresses);
+    Addresses<T> addresses;
+    const DecodeChunk<T> where = find_rows(rows[static_cast<size_t>(b.row)].spans, low, high + 1, g, D, addresses);
     kernel(where, parts, n, D, scratch<float>(n * kChunkPositions));
     for (int64_t j = 0; j < n; ++j) {
       const int64_t at = (parts[j].out - outs) / D;
@@ -139,7 +147,7 @@ struct Decode {
 
   void merge_block(const Block& b) const {
     for (int64_t i = 0; i < b.rows; ++i) {
-      const DecodeRow& row = rows[static_cast<size_t>(b.row + i)];
+      const DecodeRow<T>& row = rows[static_cast<size_t>(b.row + i)];
       const int64_t first = row.first / kChunkPositions, n = row.last / kChunkPositions - first + 1;
       for (int64_t h = 0; h < shape.heads; ++h) {
         const int64_t at = place(b, first, i) + h;
@@ -151,7 +159,8 @@ struct Decode {
 };
 
 /// The blocks given, whose units start at 0.
-void run_blocks(Decode& call, std::span<const Block> blocks, Threads& threads) {
+template <class T>
+void run_blocks(Decode<T>& call, std::span<const Block> blocks, Threads& threads) {
   static thread_local std::vector<float> memory;
   const int64_t G = call.shape.kv_heads, units = blocks.back().unit + blocks.back().chunks;
   const int64_t places = units * kBlockRows * call.shape.heads;
@@ -165,13 +174,12 @@ void run_blocks(Decode& call, std::span<const Block> blocks, Threads& threads) {
   threads.run(std::ssize(blocks), [&](int64_t i) { call.merge_block(blocks[static_cast<size_t>(i)]); });
 }
 
-}  // namespace
-
-void decode_attention(const DecodeShape& shape, std::span<const DecodeRow> rows, const float* q, int64_t q_stride,
-                      float* o, int64_t o_stride, Threads& threads) {
+template <class T>
+void run(const DecodeShape& shape, std::span<const DecodeRow<T>> rows, const float* q, int64_t q_stride, float* o,
+         int64_t o_stride, Threads& threads) {
   OCTET_ASSERT(shape.kv_heads >= 1 && shape.heads >= 1 && shape.heads % shape.kv_heads == 0 && shape.head_dim >= 1);
-  const ChunkKernel kernel = has_avx512() ? avx512::decode_chunk : generic::decode_chunk;
-  Decode call{kernel, shape, rows, q, q_stride, o, o_stride, nullptr, nullptr, nullptr};
+  const ChunkKernel<T> fast = avx512::decode_chunk, plain = generic::decode_chunk, kernel = has_avx512() ? fast : plain;
+  Decode<T> call{kernel, shape, rows, q, q_stride, o, o_stride, nullptr, nullptr, nullptr};
   for (size_t r = 0; r < rows.size(); ++r) {
     if (rows[r].first > rows[r].last)
       std::fill_n(o + static_cast<int64_t>(r) * o_stride, shape.heads * shape.head_dim, 0.f);
@@ -188,8 +196,19 @@ void decode_attention(const DecodeShape& shape, std::span<const DecodeRow> rows,
   }
 }
 
-void decode_attention_ref(const DecodeShape& shape, std::span<const DecodeRow> rows, const float* q, int64_t q_stride,
-                          float* o, int64_t o_stride) {
+}  // namespace
+
+void decode_attention(const DecodeShape& shape, std::span<const DecodeRow<float>> rows, const float* q,
+                      int64_t q_stride, float* o, int64_t o_stride, Threads& threads) {
+  run(shape, rows, q, q_stride, o, o_stride, threads);
+}
+void decode_attention(const DecodeShape& shape, std::span<const DecodeRow<bf16>> rows, const float* q, int64_t q_stride,
+                      float* o, int64_t o_stride, Threads& threads) {
+  run(shape, rows, q, q_stride, o, o_stride, threads);
+}
+
+void decode_attention_ref(const DecodeShape& shape, std::span<const DecodeRow<float>> rows, const float* q,
+                          int64_t q_stride, float* o, int64_t o_stride) {
   const int64_t D = shape.head_dim;
   for (size_t r = 0; r < rows.size(); ++r) {
     for (int64_t h = 0; h < shape.heads; ++h) {
@@ -199,7 +218,7 @@ void decode_attention_ref(const DecodeShape& shape, std::span<const DecodeRow> r
       std::vector<double> scores, out(static_cast<size_t>(D));
       std::vector<const float*> values;
       double top = -INFINITY, sum = 0;
-      for (const KvSpan& span : rows[r].spans) {
+      for (const KvSpan<float>& span : rows[r].spans) {
         const int64_t head = g * (span.head_stride ? span.head_stride : D);
         for (int64_t i = 0; i < span.rows; ++i) {
           if (span.begin + i < rows[r].first || span.begin + i > rows[r].last) continue;

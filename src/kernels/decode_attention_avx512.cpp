@@ -8,8 +8,8 @@ namespace octet::kernels::avx512 {
 namespace {
 
 /// sum[i * 16 / NQ + k] += q_i . k_k over 16 columns from d on; `m`: those that exist.
-template <int NQ>
-OCTET_INLINE void add_products(__m512 (&sum)[16], const DecodePart* parts, const float* const* keys, int64_t d,
+template <int NQ, class T>
+OCTET_INLINE void add_products(__m512 (&sum)[16], const DecodePart* parts, const T* const* keys, int64_t d,
                                __mmask16 m) {
   __m512 q[NQ];
 #pragma GCC unroll 4
@@ -24,8 +24,8 @@ OCTET_INLINE void add_products(__m512 (&sum)[16], const DecodePart* parts, const
 
 /// weights[i * kChunkPositions + j] = q_i . k_j for NQ parts and the 16 positions from keys on. All NQ give the same
 /// bits.
-template <int NQ>
-OCTET_INLINE void score(const DecodePart* parts, const float* const* keys, int64_t D, float* weights) {
+template <int NQ, class T>
+OCTET_INLINE void score(const DecodePart* parts, const T* const* keys, int64_t D, float* weights) {
   for (int64_t j = 0; j < 16; j += 16 / NQ) {
     __m512 sum[16];
 #pragma GCC unroll 16
@@ -48,13 +48,14 @@ OCTET_INLINE void score(const DecodePart* parts, const float* const* keys, int64
   }
 }
 
-template <int NQ>
-OCTET_INLINE void score_all(const DecodeChunk& chunk, const DecodePart* parts, int64_t D, float* weights) {
+template <int NQ, class T>
+OCTET_INLINE void score_all(const DecodeChunk<T>& chunk, const DecodePart* parts, int64_t D, float* weights) {
   for (int64_t j = 0; j < chunk.end - chunk.base; j += 16) score<NQ>(parts, chunk.keys + j, D, weights + j);
 }
 
 /// Products of one head become weights exp(score - maximum), zero outside of its range.
-OCTET_INLINE void weigh(const DecodeChunk& chunk, int64_t D, DecodePart& part, float* weights) {
+template <class T>
+OCTET_INLINE void weigh(const DecodeChunk<T>& chunk, int64_t D, DecodePart& part, float* weights) {
   const int64_t first = part.first - chunk.base, end = part.last + 1 - chunk.base;
   const __m512 scale = _mm512_set1_ps(1 / __builtin_sqrtf(static_cast<float>(D)));
   __m512 top = _mm512_set1_ps(-__builtin_inff()), sum = _mm512_setzero_ps();
@@ -75,8 +76,8 @@ OCTET_INLINE void weigh(const DecodeChunk& chunk, int64_t D, DecodePart& part, f
 
 /// out[d .. d + 16 NC) of NH parts, position after position (a weight of zero changes nothing); `m`: lanes of the last
 /// vector.
-template <int NH, int NC>
-OCTET_INLINE void blend(const DecodeChunk& chunk, int64_t from, int64_t to, const float* weights, DecodePart* parts,
+template <int NH, int NC, class T>
+OCTET_INLINE void blend(const DecodeChunk<T>& chunk, int64_t from, int64_t to, const float* weights, DecodePart* parts,
                         int64_t d, __mmask16 m) {
   __m512 sum[NH][NC];
 #pragma GCC unroll 4
@@ -84,7 +85,7 @@ OCTET_INLINE void blend(const DecodeChunk& chunk, int64_t from, int64_t to, cons
 #pragma GCC unroll 4
     for (int c = 0; c < NC; ++c) sum[h][c] = _mm512_setzero_ps();
   for (int64_t j = from; j < to; ++j) {
-    const float* v = chunk.values[j] + d;
+    const T* v = chunk.values[j] + d;
 #pragma GCC unroll 4
     for (int c = 0; c < NC; ++c) {
       const __m512 x = c + 1 < NC ? load(v + 16 * c) : load(v + 16 * c, m);
@@ -100,8 +101,8 @@ OCTET_INLINE void blend(const DecodeChunk& chunk, int64_t from, int64_t to, cons
     for (int c = 0; c < NC; ++c) store(parts[h].out + d + 16 * c, sum[h][c], c + 1 < NC ? 0xffff : m);
 }
 
-template <int NH>
-OCTET_INLINE void blend_all(const DecodeChunk& chunk, const float* weights, int64_t D, DecodePart* parts) {
+template <int NH, class T>
+OCTET_INLINE void blend_all(const DecodeChunk<T>& chunk, const float* weights, int64_t D, DecodePart* parts) {
   int64_t d = 0, from = parts[0].first, to = parts[0].last + 1;
 #pragma GCC unroll 4
   for (int h = 1; h < NH; ++h) {
@@ -114,9 +115,8 @@ OCTET_INLINE void blend_all(const DecodeChunk& chunk, const float* weights, int6
   for (; d < D; d += 16) blend<NH, 1>(chunk, from, to, weights, parts, d, first_lanes(D - d));
 }
 
-}  // namespace
-
-void decode_chunk(const DecodeChunk& chunk, DecodePart* parts, int64_t n, int64_t D, float* scratch) {
+template <class T>
+OCTET_INLINE void run_chunk(const DecodeChunk<T>& chunk, DecodePart* parts, int64_t n, int64_t D, float* scratch) {
   int64_t i = 0;
   for (; i + 4 <= n; i += 4) score_all<4>(chunk, parts + i, D, scratch + i * kChunkPositions);
   for (; i + 2 <= n; i += 2) score_all<2>(chunk, parts + i, D, scratch + i * kChunkPositions);
@@ -128,6 +128,15 @@ void decode_chunk(const DecodeChunk& chunk, DecodePart* parts, int64_t n, int64_
   if (n - i == 3) blend_all<3>(chunk, weights, D, parts + i);
   if (n - i == 2) blend_all<2>(chunk, weights, D, parts + i);
   if (n - i == 1) blend_all<1>(chunk, weights, D, parts + i);
+}
+
+}  // namespace
+
+void decode_chunk(const DecodeChunk<float>& chunk, DecodePart* parts, int64_t n, int64_t D, float* scratch) {
+  run_chunk(chunk, parts, n, D, scratch);
+}
+void decode_chunk(const DecodeChunk<bf16>& chunk, DecodePart* parts, int64_t n, int64_t D, float* scratch) {
+  run_chunk(chunk, parts, n, D, scratch);
 }
 
 }  // namespace octet::kernels::avx512

@@ -9,9 +9,10 @@ constexpr int64_t kChunkPositions = 256;
 
 /// Some positions of a chunk: keys[j], values[j] point at the head's part of the row of position base + j, base a
 /// multiple of 16. keys is filled up to the next multiple of 16 (repeats), values only for positions in the cache.
+template <class T>
 struct DecodeChunk {
-  const float* const* keys;
-  const float* const* values;
+  const T* const* keys;
+  const T* const* values;
   int64_t base, end;
 };
 
@@ -26,6 +27,7 @@ struct DecodePart {
 
 OCTET_KERNEL_LEVELS(
     /// Bits of a part do not depend on the others. scratch: n * kChunkPositions floats.
-    void decode_chunk(const DecodeChunk& chunk, DecodePart* parts, int64_t n, int64_t D, float* scratch);)
+    void decode_chunk(const DecodeChunk<float>& chunk, DecodePart* parts, int64_t n, int64_t D, float* scratch);
+    void decode_chunk(const DecodeChunk<bf16>& chunk, DecodePart* parts, int64_t n, int64_t D, float* scratch);)
 
 }  // namespace octet::kernels

@@ -80,11 +80,12 @@ void PackedLinear::apply(float* y, const float* x, int64_t rows) const {
     run(reinterpret_cast<const float*>(packed_.get()));
 }
 
-KvCache::KvCache(int64_t layers, int64_t heads, int64_t head_width, int64_t keep)
-    : layers_(layers), heads_(heads), head_width_(head_width), keep_(keep) {}
+KvCache::KvCache(int64_t layers, int64_t heads, int64_t head_width, int64_t keep, bool bf16)
+    : layers_(layers), heads_(heads), head_width_(head_width), keep_(keep), bf16_(bf16) {}
 
-float* KvCache::block(const Piece& piece, int64_t layer, int64_t which) const {
-  return reinterpret_cast<float*>(piece.memory.get()) + (layer * 2 + which) * heads_ * piece.capacity * head_width_;
+template <class T>
+T* KvCache::block(const Piece& piece, int64_t layer, int64_t which) const {
+  return reinterpret_cast<T*>(piece.memory.get()) + (layer * 2 + which) * heads_ * piece.capacity * head_width_;
 }
 
 void KvCache::append(int64_t n) {
@@ -92,8 +93,9 @@ void KvCache::append(int64_t n) {
   while (n > 0) {
     if (pieces_.empty() || pieces_.back().shared || pieces_.back().rows == pieces_.back().capacity) {
       const int64_t capacity = std::clamp(length_ / kLeast * kLeast, kLeast, kMost);
-      const size_t floats = size_t(layers_ * 2 * heads_ * capacity * head_width_);
-      pieces_.push_back({take_memory(floats * sizeof(float)), length_, 0, capacity, false});
+      const size_t values = size_t(layers_ * 2 * heads_ * capacity * head_width_);
+      const size_t bytes = values * (bf16_ ? sizeof(kernels::bf16) : sizeof(float));
+      pieces_.push_back({take_memory(bytes), length_, 0, capacity, false});
     }
     Piece& last = pieces_.back();
     const int64_t more = std::min(n, last.capacity - last.rows);
@@ -105,19 +107,31 @@ void KvCache::write(int64_t layer, int64_t position, const float* k, const float
   auto piece = pieces_.rbegin();
   while (piece->begin > position) ++piece;
   OCTET_ASSERT(!piece->shared && position < piece->begin + piece->rows);
-  for (int64_t h = 0; h < heads_; ++h) {
-    const int64_t to = (h * piece->capacity + position - piece->begin) * head_width_;
-    std::copy_n(k + h * head_width_, head_width_, block(*piece, layer, 0) + to);
-    std::copy_n(v + h * head_width_, head_width_, block(*piece, layer, 1) + to);
+  for (int64_t which = 0; which < 2; ++which) {
+    const float* from = which == 0 ? k : v;
+    for (int64_t h = 0; h < heads_; ++h, from += head_width_) {
+      const int64_t to = (h * piece->capacity + position - piece->begin) * head_width_;
+      if (bf16_)
+        std::transform(from, from + head_width_, block<kernels::bf16>(*piece, layer, which) + to,
+                       [](float x) { return kernels::to_bf16(x); });
+      else
+        std::copy_n(from, head_width_, block<float>(*piece, layer, which) + to);
+    }
   }
 }
 
-std::vector<kernels::KvSpan> KvCache::spans(int64_t layer) const {
-  std::vector<kernels::KvSpan> out;
-  for (const Piece& p : pieces_)
-    out.push_back({block(p, layer, 0), block(p, layer, 1), p.begin, p.rows, head_width_, p.capacity * head_width_});
+template <class T>
+std::vector<kernels::KvSpan<T>> KvCache::spans(int64_t layer) const {
+  OCTET_ASSERT(bf16_ == (sizeof(T) == 2));
+  std::vector<kernels::KvSpan<T>> out;
+  for (const Piece& p : pieces_) {
+    out.push_back(
+        {block<T>(p, layer, 0), block<T>(p, layer, 1), p.begin, p.rows, head_width_, p.capacity * head_width_});
+  }
   return out;
 }
+template std::vector<kernels::KvSpan<float>> KvCache::spans(int64_t) const;
+template std::vector<kernels::KvSpan<kernels::bf16>> KvCache::spans(int64_t) const;
 
 void KvCache::truncate(int64_t length) {
   OCTET_ASSERT(length >= 0 && length <= length_);
@@ -136,7 +150,7 @@ void KvCache::forget() {
   std::erase_if(pieces_, [&](const Piece& p) { return p.begin + p.rows <= length_ - keep_; });
 }
 
-StackDecoder::StackDecoder(const Stack& stack, WeightPacker& packer) : config_(stack.config()) {
+StackDecoder::StackDecoder(const Stack& stack, WeightPacker& packer) : config_(stack.config()), bf16_(packer.bf16()) {
   frequencies_ = kernels::rope_frequencies(config_.head_width(), config_.attention.rope.theta);
   for (int64_t l = 0; l < config_.layers; ++l) {
     const BlockWeights& w = stack.weights(l);
@@ -153,7 +167,7 @@ StackDecoder::StackDecoder(const Stack& stack, WeightPacker& packer) : config_(s
 
 KvCache StackDecoder::make_cache(int64_t max_rewind) const {
   const int64_t W = config_.attention.window;
-  return {config_.layers, config_.kv_heads(), config_.head_width(), W ? W + max_rewind : 0};
+  return {config_.layers, config_.kv_heads(), config_.head_width(), W ? W + max_rewind : 0, bf16_};
 }
 
 // Angles are made for just the positions at hand, in double: a table of all positions would grow with the context.
@@ -180,6 +194,25 @@ void StackDecoder::rotate(float* x, int64_t stride, int64_t heads, std::span<con
   }
 }
 
+// Attention of all rows, from merged rows [q k v] to [R, H C].
+template <class T>
+void StackDecoder::attend(int64_t l, std::span<const DecodePlace> rows, const float* qkv, float* mixed) const {
+  const int64_t C = config_.head_width(), H = config_.attention.heads, G = config_.kv_heads(),
+                W = config_.attention.window;
+  std::vector<std::vector<kernels::KvSpan<T>>> spans;
+  std::vector<size_t> of_row(rows.size());
+  for (size_t r = 0; r < rows.size(); ++r) {
+    if (r == 0 || rows[r].cache != rows[r - 1].cache) spans.push_back(rows[r].cache->spans<T>(l));
+    of_row[r] = spans.size() - 1;
+  }
+  std::vector<kernels::DecodeRow<T>> reads(rows.size());
+  for (size_t r = 0; r < rows.size(); ++r) {
+    const int64_t first = W ? std::max(rows[r].segment, rows[r].index - W + 1) : rows[r].segment;
+    reads[r] = {spans[of_row[r]], first, rows[r].index};
+  }
+  kernels::decode_attention({H, G, C}, reads, qkv, (H + 2 * G) * C, mixed, H * C, threads());
+}
+
 void StackDecoder::block(int64_t l, float* x, std::span<const DecodePlace> rows) const {
   const Layer& w = layers_[size_t(l)];
   const auto R = static_cast<int64_t>(rows.size());
@@ -196,19 +229,10 @@ void StackDecoder::block(int64_t l, float* x, std::span<const DecodePlace> rows)
     const float* k = qkv.data() + r * qkv_width + q_width;
     rows[size_t(r)].cache->write(l, rows[size_t(r)].index, k, k + kv_width);
   }
-  std::vector<std::vector<kernels::KvSpan>> spans;
-  std::vector<size_t> of_row(rows.size());
-  for (size_t r = 0; r < rows.size(); ++r) {
-    if (r == 0 || rows[r].cache != rows[r - 1].cache) spans.push_back(rows[r].cache->spans(l));
-    of_row[r] = spans.size() - 1;
-  }
-  std::vector<kernels::DecodeRow> reads(rows.size());
-  const int64_t W = config_.attention.window;
-  for (size_t r = 0; r < rows.size(); ++r) {
-    const int64_t first = W ? std::max(rows[r].segment, rows[r].index - W + 1) : rows[r].segment;
-    reads[r] = {spans[of_row[r]], first, rows[r].index};
-  }
-  kernels::decode_attention({H, G, C}, reads, qkv.data(), qkv_width, mixed.data(), q_width, threads());
+  if (bf16_)
+    attend<kernels::bf16>(l, rows, qkv.data(), mixed.data());
+  else
+    attend<float>(l, rows, qkv.data(), mixed.data());
   w.o.apply(delta.data(), mixed.data(), R);
   for (int64_t i = 0; i < R * D; ++i) x[i] += delta[size_t(i)];
 
@@ -241,8 +265,8 @@ void CrossDecoder::apply(float* x, int64_t R, std::span<const float* const> kv, 
   Floats norm(size_t(R * D)), q(size_t(R * Q)), mixed(size_t(R * Q)), delta(size_t(R * D));
   kernels::rms_norm(norm.data(), nullptr, x, norm_q_.data(), R, D, static_cast<float>(config_.norm_eps), threads());
   q_.apply(q.data(), norm.data(), R);
-  std::vector<kernels::KvSpan> spans(static_cast<size_t>(R));
-  std::vector<kernels::DecodeRow> reads(static_cast<size_t>(R));
+  std::vector<kernels::KvSpan<float>> spans(static_cast<size_t>(R));
+  std::vector<kernels::DecodeRow<float>> reads(static_cast<size_t>(R));
   for (int64_t r = 0; r < R; ++r) {
     spans[size_t(r)] = {kv[size_t(r)], kv[size_t(r)] + width, 0, n[size_t(r)], 2 * width};
     reads[size_t(r)] = {std::span(spans).subspan(size_t(r), 1), 0, n[size_t(r)] - 1};

@@ -1,6 +1,6 @@
 // Inference without autograd: the same blocks as nn/stack.hpp, a few rows at a time, over cached keys and values. All
-// activations f32; weights packed once, in f32 or bf16. The bits of a row do not depend on which other rows are
-// computed with it, nor on threads.
+// activations f32; weights packed once, in f32 or bf16, and keys and values stored in the same. The bits of a row do
+// not depend on which other rows are computed with it, nor on threads.
 #pragma once
 #include "kernels/bf16.hpp"
 #include "kernels/decode_attention.hpp"
@@ -48,8 +48,8 @@ class PackedLinear {
 /// With a horizon, pieces that lie further back than `keep` are let go.
 class KvCache {
  public:
-  /// keep 0: everything is kept; else REQUIRES keep >= window + largest rewind.
-  KvCache(int64_t layers, int64_t heads, int64_t head_width, int64_t keep);
+  /// keep 0: everything is kept; else REQUIRES keep >= window + largest rewind. bf16: rows are rounded when written.
+  KvCache(int64_t layers, int64_t heads, int64_t head_width, int64_t keep, bool bf16);
   int64_t length() const { return length_; }
   /// Drops what lies further back than `keep`. Call before the rows of a step are appended, not between them.
   void forget();
@@ -57,8 +57,9 @@ class KvCache {
   void append(int64_t n);
   /// k, v: all heads of one of the appended positions.
   void write(int64_t layer, int64_t position, const float* k, const float* v);
-  /// Everything that is held, in order of position.
-  std::vector<kernels::KvSpan> spans(int64_t layer) const;
+  /// Everything that is held, in order of position. T: float or kernels::bf16, as the cache was made.
+  template <class T>
+  std::vector<kernels::KvSpan<T>> spans(int64_t layer) const;
   /// REQUIRES length >= what the horizon has forgotten.
   void truncate(int64_t length);
   /// A second cache with the same past.
@@ -66,12 +67,15 @@ class KvCache {
 
  private:
   struct Piece {
-    std::shared_ptr<std::byte> memory;  // floats [layer][k, v][head][capacity][head_width]
+    std::shared_ptr<std::byte> memory;  // [layer][k, v][head][capacity][head_width] values
     int64_t begin = 0, rows = 0, capacity = 0;
     bool shared = false;  // with a fork: no more rows are added
   };
-  float* block(const Piece& piece, int64_t layer, int64_t which) const;
+  /// Where keys (which 0) or values (1) of a layer begin.
+  template <class T>
+  T* block(const Piece& piece, int64_t layer, int64_t which) const;
   int64_t layers_, heads_, head_width_, keep_, length_ = 0;
+  bool bf16_;
   std::vector<Piece> pieces_;
 };
 
@@ -98,8 +102,11 @@ class StackDecoder {
     Floats norm1, norm2;
     PackedLinear qkv, o, gate_up, down;
   };
+  template <class T>
+  void attend(int64_t l, std::span<const DecodePlace> rows, const float* qkv, float* mixed) const;
   void rotate(float* x, int64_t stride, int64_t heads, std::span<const DecodePlace> rows) const;
   StackConfig config_;
+  bool bf16_;
   std::vector<Layer> layers_;
   std::vector<double> frequencies_;
 };

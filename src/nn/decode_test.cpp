@@ -31,7 +31,7 @@ struct Pair {
     ASSERT_EQ(cache.length(), std::ssize(want));
     for (int64_t l = 0; l < kLayers; ++l) {
       int64_t next = -1;
-      for (const kernels::KvSpan& s : cache.spans(l)) {
+      for (const kernels::KvSpan<float>& s : cache.spans<float>(l)) {
         if (next >= 0) ASSERT_EQ(s.begin, next);
         next = s.begin + s.rows;
         for (int64_t i = 0; i < s.rows; ++i)
@@ -43,14 +43,15 @@ struct Pair {
             }
       }
       if (cache.length() > 0) ASSERT_EQ(next, cache.length());
-      if (!cache.spans(l).empty()) ASSERT_LE(cache.spans(l).front().begin, std::max<int64_t>(0, cache.length() - held));
+      if (!cache.spans<float>(l).empty())
+        ASSERT_LE(cache.spans<float>(l).front().begin, std::max<int64_t>(0, cache.length() - held));
     }
   }
 };
 
 TEST(KvCache, RandomStepsForksAndRewindsAgainstPlainLists) {
   test::for_sizes(1, 30, [](int64_t, Rng& rng) {
-    std::vector<Pair> all = {{KvCache(kLayers, kHeads, kWidth, 0), {}}};
+    std::vector<Pair> all = {{KvCache(kLayers, kHeads, kWidth, 0, false), {}}};
     for (int step = 0; step < 60; ++step) {
       Pair& p = all[rng.below(all.size())];
       const uint64_t what = rng.below(4);
@@ -71,7 +72,7 @@ TEST(KvCache, RandomStepsForksAndRewindsAgainstPlainLists) {
 
 TEST(KvCache, AHorizonKeepsWhatIsNeededAndLetsTheRestGo) {
   constexpr int64_t kKeep = 100;
-  Pair p{KvCache(kLayers, kHeads, kWidth, kKeep), {}};
+  Pair p{KvCache(kLayers, kHeads, kWidth, kKeep, false), {}};
   Rng rng(1);
   for (int step = 0; step < 200; ++step) {
     p.cache.forget();
@@ -81,7 +82,7 @@ TEST(KvCache, AHorizonKeepsWhatIsNeededAndLetsTheRestGo) {
       p.cache.truncate(p.cache.length() - 3);
       p.want.resize(p.want.size() - 3);
     }
-    ASSERT_LE(p.cache.spans(0).size(), 6u);
+    ASSERT_LE(p.cache.spans<float>(0).size(), 6u);
   }
 }
 
