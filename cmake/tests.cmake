@@ -1,8 +1,7 @@
 # How tests become cases of ctest. A test program's suites are found when ctest starts (discover.cmake); what `./x test`
-# builds besides, the sanitized programs and fuzz targets of build/asan, joins where OCTET_WITH_ASAN is set.
-#   labels: unit golden property gradient e2e learn | house docs install | asan fuzz
+# builds besides, the programs of build/asan and build/tsan and the fuzz targets, joins where OCTET_WITH_SANITIZED is set.
+#   labels: unit golden property gradient e2e learn | house docs install | asan tsan fuzz
 find_program(OCTET_PYTHON python3 REQUIRED)
-set(OCTET_ASAN_DIR ${CMAKE_SOURCE_DIR}/build/asan)
 
 # octet_cases(FILE LINES...): ctest reads these script lines when it starts.
 function(octet_cases file)
@@ -39,12 +38,13 @@ function(octet_folder_test name)
   endif()
 endfunction()
 
-# octet_sanitized_cases(ROOM...): the suites of build/asan/test_ROOM as cases asan.ROOM.SUITE.
-function(octet_sanitized_cases)
+# octet_sanitized_cases(PRESET ROOM...): the suites of build/PRESET/test_ROOM as cases PRESET.ROOM.SUITE.
+function(octet_sanitized_cases preset)
   foreach(name ${ARGN})
     if(TARGET test_${name})
-      octet_cases(asan_${name} "if(DEFINED ENV{OCTET_WITH_ASAN})"
-                  "  octet_add_suites(\"asan.${name}\" \"${OCTET_ASAN_DIR}/test_${name}\" asan)" "endif()")
+      octet_cases(${preset}_${name} "if(DEFINED ENV{OCTET_WITH_SANITIZED})"
+                  "  octet_add_suites(\"${preset}.${name}\" \"${CMAKE_SOURCE_DIR}/build/${preset}/test_${name}\" ${preset})"
+                  "endif()")
     endif()
   endforeach()
 endfunction()
@@ -61,8 +61,8 @@ function(octet_fuzz_programs library)
     target_link_libraries(fuzz_${name} PRIVATE ${library})
     target_include_directories(fuzz_${name} PRIVATE ${CMAKE_SOURCE_DIR})
     add_dependencies(octet_fuzz fuzz_${name})
-    octet_cases(fuzz_${name} "if(DEFINED ENV{OCTET_WITH_ASAN})"
-                "  octet_add_fuzz(${name} \"${OCTET_ASAN_DIR}/fuzz_${name}\")" "endif()")
+    octet_cases(fuzz_${name} "if(DEFINED ENV{OCTET_WITH_SANITIZED})"
+                "  octet_add_fuzz(${name} \"${CMAKE_SOURCE_DIR}/build/asan/fuzz_${name}\")" "endif()")
   endforeach()
 endfunction()
 
