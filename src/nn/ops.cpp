@@ -4,6 +4,7 @@
 #include "kernels/softmax_xent.hpp"
 #include "nn/fast.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace octet::nn {
@@ -31,20 +32,34 @@ std::pair<Tensor, Tensor> rope_tables(const Tensor& x, std::span<const int32_t> 
   return {angle.cos().to(x.scalar_type()), angle.sin().to(x.scalar_type())};
 }
 
-// softmax(q k^T / sqrt(C)) v of one segment under its mask. q [T,H,C], k and v [T,G,C].
+constexpr int64_t kQueryBlock = 256;  // scores held at once: that many queries by the keys they reach
+
+// True where query `q0 + row` does not read key `k0 + column`: [rows, columns].
+Tensor hidden_keys(int64_t q0, int64_t rows, int64_t k0, int64_t columns, bool causal, int64_t window) {
+  const Tensor distance = at::arange(q0, q0 + rows).unsqueeze(1) - at::arange(k0, k0 + columns).unsqueeze(0);
+  Tensor hidden = causal ? distance < 0 : at::zeros_like(distance, at::kBool);
+  if (window > 0) hidden = hidden | (distance >= window);
+  return hidden;
+}
+
+// softmax(q k^T / sqrt(C)) v of one segment under its mask, block by block of queries. q [T,H,C], k and v [T,G,C].
 Tensor segment_attention(const Tensor& q, const Tensor& k, const Tensor& v, bool causal, int64_t window) {
   const int64_t T = q.size(0), repeat = q.size(1) / k.size(1);
+  if (T == 0) return q;
   const Tensor q_HTC = q.transpose(0, 1), k_HTC = k.transpose(0, 1).repeat_interleave(repeat, 0),
                v_HTC = v.transpose(0, 1).repeat_interleave(repeat, 0);
-  Tensor scores_HTT = at::matmul(q_HTC, k_HTC.transpose(1, 2)) / std::sqrt(double(q.size(2)));
-  if (causal || window > 0) {
-    const Tensor at_row = at::arange(T);
-    const Tensor distance = at_row.unsqueeze(1) - at_row.unsqueeze(0);  // query - key
-    Tensor hidden = causal ? distance < 0 : at::zeros_like(distance, at::kBool);
-    if (window > 0) hidden = hidden | (distance >= window);
-    scores_HTT = scores_HTT.masked_fill(hidden, -std::numeric_limits<double>::infinity());
+  std::vector<Tensor> parts;
+  for (int64_t q0 = 0; q0 < T; q0 += kQueryBlock) {
+    const int64_t rows = std::min(kQueryBlock, T - q0), k0 = window > 0 ? std::max<int64_t>(0, q0 - window + 1) : 0;
+    const int64_t keys = (causal ? q0 + rows : T) - k0;
+    Tensor scores = at::matmul(q_HTC.narrow(1, q0, rows), k_HTC.narrow(1, k0, keys).transpose(1, 2));
+    scores = scores / std::sqrt(double(q.size(2)));
+    if (causal || window > 0)
+      scores =
+          scores.masked_fill(hidden_keys(q0, rows, k0, keys, causal, window), -std::numeric_limits<double>::infinity());
+    parts.push_back(at::matmul(scores.softmax(-1), v_HTC.narrow(1, k0, keys)));
   }
-  return at::matmul(scores_HTT.softmax(-1), v_HTC).transpose(0, 1);  // [T,H,C]
+  return at::cat(parts, 1).transpose(0, 1);  // [T,H,C]
 }
 
 }  // namespace

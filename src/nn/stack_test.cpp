@@ -75,6 +75,54 @@ TEST(Stack, WindowReachesExactlyThatFar) {
   for (int64_t i = 0; i < 8; ++i) EXPECT_EQ(d[i].item<double>() > 0, i >= 2 && i < 5) << i;
 }
 
+// Attention by its definition, all queries by all keys at once: what the blocks of queries must add up to.
+Tensor dense_attention(const Tensor& q, const Tensor& k, const Tensor& v, const MaskPlan& plan,
+                       const AttentionConfig& c) {
+  const int64_t N = q.size(0), H = q.size(1);
+  const Tensor segment = at::empty({N}, at::kLong), i = at::arange(N).unsqueeze(1), j = at::arange(N).unsqueeze(0);
+  for (size_t s = 0; s + 1 < plan.segments.size(); ++s)
+    segment.narrow(0, plan.segments[s], plan.segments[s + 1] - plan.segments[s]).fill_(int64_t(s));
+  Tensor seen = segment.unsqueeze(1) == segment.unsqueeze(0);
+  if (plan.causal) seen = seen & (j <= i);
+  if (c.window > 0) seen = seen & (i - j < c.window);
+  const Tensor rope_q = rope(q, plan.positions, c.rope), rope_k = rope(k, plan.positions, c.rope);
+  std::vector<Tensor> heads;
+  for (int64_t h = 0; h < H; ++h) {
+    const int64_t g = h * k.size(1) / H;
+    const Tensor scores = at::matmul(rope_q.select(1, h), rope_k.select(1, g).t()) / std::sqrt(double(q.size(2)));
+    const Tensor weights = at::where(seen, scores.exp(), at::zeros_like(scores));
+    heads.push_back(at::matmul(weights / weights.sum(1, true), v.select(1, g)));
+  }
+  return at::stack(heads, 1).reshape({N, -1});
+}
+
+TEST(Attention, BlocksOfQueriesEqualTheDefinition) {
+  struct Case {
+    int64_t window, kv_heads;
+    bool causal;
+  };
+  for (const Case& c :
+       {Case{0, 4, true}, {1, 2, true}, {100, 2, true}, {300, 1, true}, {0, 2, false}, {90, 4, false}}) {
+    SCOPED_TRACE(format("window {}, kv_heads {}, causal {}", c.window, c.kv_heads, c.causal));
+    AttentionConfig config;
+    config.window = c.window;
+    MaskPlan plan = plan_of({0, 1, 520, 520, 777});  // 1, 2 * 256 + 7, 0 and 256 + 1 queries
+    plan.causal = c.causal;
+    const auto inputs = [&] {
+      return std::vector<Tensor>{random_f64({777, 4, 6}, 1).set_requires_grad(true),
+                                 random_f64({777, c.kv_heads, 6}, 2).set_requires_grad(true),
+                                 random_f64({777, c.kv_heads, 6}, 3).set_requires_grad(true)};
+    };
+    const auto a = inputs(), b = inputs();
+    const Tensor blocks = attention(a[0], a[1], a[2], plan, config),
+                 dense = dense_attention(b[0], b[1], b[2], plan, config);
+    EXPECT_TRUE(at::allclose(blocks, dense, 1e-10, 1e-12));
+    blocks.pow(2).sum().backward();
+    dense.pow(2).sum().backward();
+    for (size_t t = 0; t < 3; ++t) EXPECT_TRUE(at::allclose(a[t].grad(), b[t].grad(), 1e-9, 1e-11)) << t;
+  }
+}
+
 TEST(Rope, ScoresDependOnDistanceOnly) {
   for (const RopePairs pairs : {RopePairs::interleaved, RopePairs::half}) {
     RopeConfig c;

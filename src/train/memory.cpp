@@ -20,8 +20,9 @@ double block_bytes(const nn::StackConfig& s, const MemoryShape& shape, double ke
 
 /// All blocks of a stack over `rows` rows, and what the backward pass of one block needs on top.
 double stack_bytes(const nn::StackConfig& s, const MemoryShape& shape, double rows, double row_length) {
-  const double keys = s.attention.window > 0 && shape.precision == Precision::bf16
-                          ? std::min<double>(row_length, static_cast<double>(s.attention.window))
+  const double block_of_queries = shape.precision == Precision::bf16 ? 0 : 256;  // of segment_attention
+  const double keys = s.attention.window > 0
+                          ? std::min(row_length, static_cast<double>(s.attention.window) + block_of_queries)
                           : row_length;
   const double block = block_bytes(s, shape, keys);
   const auto layers = static_cast<double>(s.layers);

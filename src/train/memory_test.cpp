@@ -77,6 +77,7 @@ TEST(Memory, EstimateCoversAStep) {
     expect_covered(kBlt, shape_of(Precision::bf16, 8, 1024));
   }
   expect_covered(kTransformer, shape_of(Precision::fp32, 4, 256));
+  expect_covered(kTransformer, shape_of(Precision::fp32, 1, 2048));
   expect_covered(kBlt, shape_of(Precision::fp32, 4, 256));
 }
 
