@@ -6,8 +6,6 @@
 #include "nn/runtime.hpp"
 #include "nn/tensor.hpp"
 
-#include <new>
-
 namespace octet {
 
 namespace {
@@ -73,32 +71,7 @@ void run_job(const char* command, const char* toml, const OctetCallbacks& callba
   fail(Code::internal, "the engine has no job `{}`: it is of another build than the launcher", command);
 }
 
-int report_error(const OctetCallbacks& c, Code code, const std::string& message, const std::string& hint) {
-  c.error(c.self, name(code), message.c_str(), hint.c_str(), exit_code(code));
-  return exit_code(code);
-}
-
-// libtorch's own words without the stack; a failed allocation is a matter of memory, not of programming.
-int report_torch_error(const OctetCallbacks& c, const c10::Error& e) {
-  const std::string text = e.what_without_backtrace();
-  const bool memory = text.find("not enough memory") != std::string::npos;
-  return report_error(c, memory ? Code::resource : Code::internal,
-                      memory ? "out of memory: " + text : "libtorch: " + text,
-                      memory ? "fewer or shorter rows per micro-batch need less" : "");
-}
-
 }  // namespace
-
-void prepare_libtorch(int threads) {
-  at::set_num_threads(threads);
-  static const bool once = [] {
-    at::set_num_interop_threads(1);
-    at::globalContext().setDeterministicAlgorithms(true, false);
-    at::globalContext().setDeterministicFillUninitializedMemory(false);
-    return true;
-  }();
-  (void)once;
-}
 
 }  // namespace octet
 
@@ -108,13 +81,9 @@ extern "C" OCTET_API int octet_engine_run(const char* command, const char* toml,
   try {
     run_job(command, toml, *callbacks);
     return 0;
-  } catch (const Error& e) {
-    return report_error(*callbacks, e.code(), e.message(), e.hint());
-  } catch (const c10::Error& e) {
-    return report_torch_error(*callbacks, e);
-  } catch (const std::bad_alloc&) {
-    return report_error(*callbacks, Code::resource, "out of memory", "");
-  } catch (const std::exception& e) {
-    return report_error(*callbacks, Code::internal, e.what(), "");
+  } catch (const std::exception& thrown) {
+    const Error e = engine_error(thrown);
+    callbacks->error(callbacks->self, name(e.code()), e.message().c_str(), e.hint().c_str(), exit_code(e.code()));
+    return exit_code(e.code());
   }
 }

@@ -56,12 +56,9 @@ template <class F>
 auto guarded(const F& body) {
   try {
     return body();
-  } catch (const Error& e) {
+  } catch (const std::exception& thrown) {
+    const Error e = engine_error(thrown);
     throw Fault{octet::name(e.code()), e.message(), e.hint(), exit_code(e.code())};
-  } catch (const c10::Error& e) {
-    throw Fault{"internal", e.what_without_backtrace(), {}, 1};
-  } catch (const std::bad_alloc&) {
-    throw Fault{octet::name(Code::resource), "out of memory", {}, exit_code(Code::resource)};
   }
 }
 
