@@ -235,8 +235,8 @@ int guarded(Terminal& terminal, const std::function<int()>& body) {
     terminal.error(name(e.code()), e.message(), e.hint(), exit_code(e.code()));
     return exit_code(e.code());
   } catch (const std::bad_alloc&) {
-    terminal.error("memory", "out of memory", "", 5);
-    return 5;
+    terminal.error(name(Code::resource), "out of memory", "", exit_code(Code::resource));
+    return exit_code(Code::resource);
   } catch (const std::exception& e) {
     terminal.error("internal", e.what(), "", 1);
     return 1;
@@ -260,7 +260,8 @@ std::string find_engine(Files& files) {
 
 int launch(const std::vector<std::string>& words, const LaunchOptions& options) {
   const std::vector<Command>& table = options.table ? *options.table : commands();
-  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGPIPE, SIG_IGN);  // what is too much for a pipe or a file is an error of the call that writes
+  std::signal(SIGXFSZ, SIG_IGN);
   GlobalOptions plain;  // for errors of the command line itself
   for (const std::string& word : words) plain.json |= word == "--json";
   std::unique_ptr<Terminal> terminal = std::make_unique<Terminal>(plain);

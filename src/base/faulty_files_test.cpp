@@ -2,6 +2,8 @@
 
 #include "tests/support/support.hpp"
 
+#include <sys/stat.h>
+
 namespace octet {
 namespace {
 using test::Fault, test::FaultMode, test::FaultyFiles;
@@ -67,6 +69,43 @@ TEST(Files, AtomicWriteKeepsTheOldContentWhereverItFails) {
     });
     EXPECT_GE(n_faults, 6);  // create write sync close rename sync_folder
   }
+}
+
+TEST(Files, AtomicWriteLeavesNothingWhenTheProducerThrows) {
+  test::ScratchFolder folder;
+  const auto files = make_posix_files();
+  EXPECT_THROW(files->write_atomically(folder / "f",
+                                       [](FileWriter& out) {
+                                         out.write("half");
+                                         throw std::runtime_error("not an octet::Error");
+                                       }),
+               std::runtime_error);
+  EXPECT_TRUE(files->list(folder.path()).empty());
+}
+
+TEST(Files, TargetsAreRegularFilesInAFolder) {
+  test::ScratchFolder folder;
+  const auto files = make_posix_files();
+  files->check_target(folder / "new");
+  files->write_atomically(folder / "old", "x");
+  files->check_target(folder / "old");
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  const auto refused = [&](const std::string& path, const char* part) {
+    test::expect_error(Code::bad_file, part, [&] { files->check_target(path); });
+    test::expect_error(Code::bad_file, part, [&] { files->write_atomically(path, "x"); });
+  };
+  refused(folder / "pipe", "pipe: is no regular file, expected a file or a name that is free");
+  refused(folder.path(), "is a folder");
+  refused(folder / "none/new", "none/new: there is no folder ");
+  EXPECT_EQ(files->info(folder / "pipe").kind, FileKind::other);
+  EXPECT_EQ(files->list(folder.path()), (std::vector<std::string>{"old", "pipe"}));
+}
+
+TEST(Files, LimitsOfTheMachineAreResources) {
+  for (const int error : {ENOSPC, EDQUOT, EFBIG, EIO, ENOMEM, EMFILE, EROFS})
+    test::expect_error(Code::resource, "f: write: ", [&] { fail_path("f", "write", error); });
+  for (const int error : {EACCES, ENOENT, EISDIR})
+    test::expect_error(Code::bad_file, "f: open: ", [&] { fail_path("f", "open", error); });
 }
 
 }  // namespace

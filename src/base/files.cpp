@@ -9,19 +9,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 
 namespace octet {
 
-namespace {
-
-[[noreturn]] void fail_path(const std::string& path, const char* what, int error = errno) {
-  const bool device =
-      error == ENOSPC || error == EDQUOT || error == EIO || error == ENOMEM || error == EMFILE || error == EROFS;
-  throw Error(device ? Code::resource : Code::bad_file, format("{}: {}: {}", path, what, std::strerror(error)));
+void fail_path(const std::string& path, const char* what, int error) {
+  static constexpr std::array kOfTheMachine = {ENOSPC, EDQUOT, EFBIG, EIO, ENOMEM, EMFILE, ENFILE, EROFS};
+  const bool machine = std::find(kOfTheMachine.begin(), kOfTheMachine.end(), error) != kOfTheMachine.end();
+  throw Error(machine ? Code::resource : Code::bad_file, format("{}: {}: {}", path, what, std::strerror(error)));
 }
+
+namespace {
 
 struct Descriptor {
   int fd = -1;
@@ -203,15 +204,29 @@ class PosixFiles : public Files {
 
 }  // namespace
 
+void Files::check_target(const std::string& path) {
+  const FileKind kind = info(path).kind;
+  OCTET_CHECK(bad_file, kind == FileKind::missing || kind == FileKind::file,
+              "{}: is {}, expected a file or a name that is free", path,
+              kind == FileKind::folder ? "a folder" : "no regular file");
+  OCTET_CHECK(bad_file, info(parent_folder(path)).kind == FileKind::folder, "{}: there is no folder {}", path,
+              parent_folder(path));
+}
+
 void Files::write_atomically(const std::string& path, ByteView content) {
+  write_atomically(path, [&](FileWriter& out) { out.write(content); });
+}
+
+void Files::write_atomically(const std::string& path, const std::function<void(FileWriter&)>& produce) {
+  check_target(path);
   const std::string temporary = path + ".tmp";
   try {
-    auto file = create(temporary);
-    file->write(content);
+    const auto file = create(temporary);
+    produce(*file);
     file->sync();
     file->close();
     rename(temporary, path);
-  } catch (const Error&) {
+  } catch (...) {
     try {
       remove_all(temporary);  // a full disk needs its space back
     } catch (const Error&) {

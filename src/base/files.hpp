@@ -2,6 +2,7 @@
 #pragma once
 #include "base/bytes.hpp"
 
+#include <cerrno>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -59,9 +60,18 @@ class Files {
   virtual std::unique_ptr<FileLock> lock(const std::string& path) = 0;  // nullptr when another process holds it
 
   bool exists(const std::string& path) { return info(path).kind != FileKind::missing; }
-  /// Writes to `path`.tmp, syncs, renames, syncs the folder: readers see the old or the new content, never a part.
+  /// Throws Error(bad_file) unless `path` is a regular file or a free name in a folder that is there: asked before long
+  /// work whose result goes to `path`.
+  void check_target(const std::string& path);
+  /// Checks the target, writes to `path`.tmp, syncs, renames, syncs the folder: readers see the old or the new content,
+  /// never a part. Nothing is left over when it or `produce` throws.
   void write_atomically(const std::string& path, ByteView content);
+  void write_atomically(const std::string& path, const std::function<void(FileWriter&)>& produce);
 };
+
+/// Throws what a failed system call on `path` means: Error(resource) for a full or failing device and for limits of the
+/// machine, else Error(bad_file). Files of other kinds report as the real disk does.
+[[noreturn]] void fail_path(const std::string& path, const char* what, int error = errno);
 
 /// The real disk.
 std::unique_ptr<Files> make_posix_files();

@@ -163,6 +163,16 @@ TEST_F(Jobs, ScoreOfIdsTakesThemAsGiven) {
   EXPECT_EQ(alone.rows[0].log_probabilities, both.rows[0].log_probabilities);
 }
 
+TEST_F(Jobs, ScoreChecksItsTargetFirst) {
+  const auto refused = [&](const std::string& out, const char* part) {
+    expect_error(Code::bad_file, part,
+                 [&] { score_job::run(context_, {.model = "nothing", .text = file("t", "x"), .out = out}); });
+  };
+  refused(scratch_ / "none/o", "there is no folder");
+  refused(scratch_.path(), "is a folder");
+  refused(scratch_ / "o", "no model `nothing`");
+}
+
 TEST_F(Jobs, ScoreRefuses) {
   const std::string m = model(tiny_byte_config(8));
   const auto refused = [&](Code code, const char* part, score_job::Config c) {

@@ -99,12 +99,9 @@ void add_tensors(std::vector<TensorSource>& out, size_t r, const Row& row, const
 }
 
 void write(Context& context, const std::string& path, std::vector<TensorSource> tensors) {
-  const std::string part = path + ".tmp";
-  const auto out = context.files->create(part);
-  write_safetensors(*out, std::move(tensors), {{"format", "octet score"}});
-  out->sync();
-  out->close();
-  context.files->rename(part, path);
+  context.files->write_atomically(path, [&](FileWriter& out) {
+    write_safetensors(out, std::move(tensors), {{"format", "octet score"}});
+  });
 }
 
 std::string shown(const Codec& codec, int64_t id) {
@@ -136,6 +133,7 @@ void print(Context& context, const Report& report, const Codec& codec) {
 }  // namespace
 
 Report run(Context& context, const Config& config) {
+  if (!config.out.empty()) context.files->check_target(config.out);
   keep_memory();
   const auto model = load_for_inference(context, config.model, config.hf_compat);
   const Precision precision = forward_precision(config.precision);

@@ -3,7 +3,6 @@
 #include "base/error.hpp"
 
 #include <gtest/gtest.h>
-#include <cstring>
 #include <map>
 #include <mutex>
 
@@ -17,11 +16,7 @@ struct FaultyFiles::State {
   bool fired = false;
   std::map<std::string, int64_t> synced;  // files written here -> bytes that a power loss spares
 
-  [[noreturn]] void fail_op(const std::string& path, const char* what) const {
-    const int e = fault.error;
-    const bool device = e == ENOSPC || e == EDQUOT || e == EIO || e == ENOMEM || e == EMFILE || e == EROFS;
-    fail(device ? Code::resource : Code::bad_file, "{}: {}: {}", path, what, std::strerror(e));
-  }
+  [[noreturn]] void fail_op(const std::string& path, const char* what) const { fail_path(path, what, fault.error); }
 
   // True: this operation is the one to fail (so far as it fails). Throws when everything fails.
   bool meets_fault(FileOp op, const std::string& path, const char* what) {
