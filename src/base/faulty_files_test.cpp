@@ -3,6 +3,7 @@
 #include "tests/support/support.hpp"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace octet {
 namespace {
@@ -99,6 +100,30 @@ TEST(Files, TargetsAreRegularFilesInAFolder) {
   refused(folder / "none/new", "none/new: there is no folder ");
   EXPECT_EQ(files->info(folder / "pipe").kind, FileKind::other);
   EXPECT_EQ(files->list(folder.path()), (std::vector<std::string>{"old", "pipe"}));
+}
+
+TEST(Files, ReadsStandardInputFromWhereItIs) {
+  test::ScratchFolder folder;
+  const auto files = make_posix_files();
+  files->write_atomically(folder / "f", "abcdef");
+  const test::StandardInput file(folder / "f");
+  char first = 0;
+  ASSERT_EQ(::read(STDIN_FILENO, &first, 1), 1);
+  EXPECT_EQ(files->info("-").kind, FileKind::other);
+  EXPECT_EQ(files->read("-"), "bcdef");
+  EXPECT_EQ(files->read("-"), "");
+  test::expect_error(Code::bad_file, "-: is no regular file", [&] { files->write_atomically("-", "x"); });
+}
+
+TEST(Files, ReadsNoMoreThanIsWanted) {
+  test::ScratchFolder folder;
+  const auto files = make_posix_files();
+  files->write_atomically(folder / "f", "abcdef");
+  EXPECT_EQ(files->read_at_most(folder / "f", 6), "abcdef");
+  EXPECT_EQ(files->read(folder / "f", 2, 100), "cdef");
+  test::expect_error(Code::bad_file, "f: more than 5 bytes", [&] { files->read_at_most(folder / "f", 5); });
+  test::expect_error(Code::bad_file, "/dev/zero: more than 100000 bytes, expected at most that many",
+                     [&] { files->read_at_most("/dev/zero", 100'000); });
 }
 
 TEST(Files, LimitsOfTheMachineAreResources) {

@@ -80,10 +80,41 @@ class PosixLock : public FileLock {
   Descriptor file_;
 };
 
+// Up to `size` bytes from `offset` on of a regular file.
+Bytes read_part(int fd, const std::string& path, int64_t offset, int64_t size) {
+  Bytes out(static_cast<size_t>(size), '\0');
+  size_t at = 0;
+  while (at < out.size()) {
+    const ssize_t n = ::pread(fd, out.data() + at, out.size() - at, offset + static_cast<int64_t>(at));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_path(path, "read");
+    if (n == 0) break;
+    at += static_cast<size_t>(n);
+  }
+  out.resize(at);
+  return out;
+}
+
+// A pipe or device, whose size nobody knows: to its end, or `size` bytes if that is not negative.
+Bytes read_stream(int fd, const std::string& path, int64_t size) {
+  Bytes out;
+  char buffer[1 << 16];
+  while (size < 0 || std::ssize(out) < size) {
+    const size_t want = size < 0 ? sizeof buffer : std::min<size_t>(sizeof buffer, size_t(size - std::ssize(out)));
+    const ssize_t n = ::read(fd, buffer, want);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_path(path, "read");
+    if (n == 0) break;
+    out.append(buffer, static_cast<size_t>(n));
+  }
+  return out;
+}
+
 class PosixFiles : public Files {
  public:
   FileInfo info(const std::string& path) override {
     struct stat s {};
+    if (path == kStandardInput) return {::fstat(STDIN_FILENO, &s) == 0 ? FileKind::other : FileKind::missing, 0, 0};
     if (::stat(path.c_str(), &s) != 0) {
       if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return {};
       fail_path(path, "stat");
@@ -96,34 +127,18 @@ class PosixFiles : public Files {
   }
 
   Bytes read(const std::string& path, int64_t offset, int64_t size) override {
-    Descriptor f(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    const bool standard_input = path == kStandardInput;
+    Descriptor f(standard_input ? ::dup(STDIN_FILENO) : ::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (f.fd < 0) fail_path(path, "open");
     struct stat s {};
     if (::fstat(f.fd, &s) != 0) fail_path(path, "stat");
-    if (S_ISDIR(s.st_mode)) throw Error(Code::bad_file, format("{}: is a folder, expected a file", path));
-    if (size < 0 && S_ISREG(s.st_mode)) size = std::max<int64_t>(0, s.st_size - offset);
-    Bytes out;
-    if (size >= 0) {
-      out.resize(static_cast<size_t>(size));
-      size_t at = 0;
-      while (at < out.size()) {
-        const ssize_t n = ::pread(f.fd, out.data() + at, out.size() - at, offset + static_cast<int64_t>(at));
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) fail_path(path, "read");
-        if (n == 0) break;
-        at += static_cast<size_t>(n);
-      }
-      out.resize(at);
-      return out;
+    OCTET_CHECK(bad_file, !S_ISDIR(s.st_mode), "{}: is a folder, expected a file", path);
+    if (standard_input || !S_ISREG(s.st_mode)) {
+      OCTET_CHECK(bad_file, offset == 0, "{}: not a regular file", path);
+      return read_stream(f.fd, path, size);
     }
-    char buffer[1 << 16];  // a pipe or device: no size known
-    for (;;) {
-      const ssize_t n = ::read(f.fd, buffer, sizeof buffer);
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) fail_path(path, "read");
-      if (n == 0) return out;
-      out.append(buffer, static_cast<size_t>(n));
-    }
+    const int64_t rest = std::max<int64_t>(0, s.st_size - offset);
+    return read_part(f.fd, path, offset, size < 0 ? rest : std::min(size, rest));
   }
 
   std::shared_ptr<const Mapping> map(const std::string& path) override {
@@ -203,6 +218,12 @@ class PosixFiles : public Files {
 };
 
 }  // namespace
+
+Bytes Files::read_at_most(const std::string& path, int64_t most) {
+  Bytes content = read(path, 0, most + 1);
+  OCTET_CHECK(bad_file, std::ssize(content) <= most, "{}: more than {} bytes, expected at most that many", path, most);
+  return content;
+}
 
 void Files::check_target(const std::string& path) {
   const FileKind kind = info(path).kind;

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace octet {
@@ -40,6 +41,9 @@ struct FileInfo {
   int64_t modified_ns = 0;
 };
 
+/// A path that info() and read() take for standard input, to its end; a file of that name is ./-
+constexpr std::string_view kStandardInput = "-";
+
 /// All functions throw Error(bad_file) for what is wrong with a path or its content and Error(resource) for a full disk
 /// or a failing device; messages start with the path.
 class Files {
@@ -60,6 +64,8 @@ class Files {
   virtual std::unique_ptr<FileLock> lock(const std::string& path) = 0;  // nullptr when another process holds it
 
   bool exists(const std::string& path) { return info(path).kind != FileKind::missing; }
+  /// The whole content; Error(bad_file) if there is more of it than that, also where it would never end.
+  Bytes read_at_most(const std::string& path, int64_t most);
   /// Throws Error(bad_file) unless `path` is a regular file or a free name in a folder that is there: asked before long
   /// work whose result goes to `path`.
   void check_target(const std::string& path);

@@ -41,15 +41,16 @@ class Reader {
   Reader(Context& context, const DocumentOptions& options) : context_(context), options_(options) {}
 
   void add(const Found& found) {
-    Bytes packed = context_.files->read(found.path);
-    OCTET_CHECK(bad_file, found.info.kind != FileKind::file || std::ssize(packed) == found.info.size,
+    const int64_t limit = options_.max_bytes - std::ssize(text_);
+    const bool sized = found.info.kind == FileKind::file;  // else a pipe, perhaps one that never ends
+    Bytes packed = sized ? context_.files->read(found.path) : context_.files->read_at_most(found.path, limit);
+    OCTET_CHECK(bad_file, !sized || std::ssize(packed) == found.info.size,
                 "{}: found {} bytes, expected {}: the file changed while it was read", found.path, packed.size(),
                 found.info.size);
     FileRecord record;
     record.path = found.path;
     record.size = std::ssize(packed);
     record.xxh3 = xxh3_hex(packed);
-    const int64_t limit = options_.max_bytes - std::ssize(text_);
     const Compression compression = compression_of(found.path);
     Bytes content =
         compression == Compression::none ? std::move(packed) : decompress(compression, packed, found.path, limit);

@@ -68,11 +68,12 @@ class DocumentSet {
   int64_t total_bytes_ = 0;
 };
 
-/// Reads files and folders, in the order given. A folder is read recursively, sorted by name, names that begin with a
-/// dot left out. *.jsonl and *.ndjson hold a document per line: an object with `text`, else `content`; every other file
-/// is one document of any bytes. Each of these may be packed (.gz, .zst). Documents without a byte are left out and
-/// counted. Throws Error(bad_file) "path:line: byte N: ..." for bad lines (policy), for a file that is missing,
-/// vanishes or changes size while it is read, for more text than max_bytes, and if there is no byte of text at all.
+/// Reads files, folders and - (standard input), in the order given. A folder is read recursively, sorted by name, names
+/// that begin with a dot left out. *.jsonl and *.ndjson hold a document per line: an object with `text`, else
+/// `content`; every other file is one document of any bytes. Each of these may be packed (.gz, .zst). Documents without
+/// a byte are left out and counted. Throws Error(bad_file) "path:line: byte N: ..." for bad lines (policy), for a file
+/// that is missing, vanishes or changes size while it is read, for more text than max_bytes, and if there is no byte of
+/// text at all.
 DocumentSet read_documents(Context&, const std::vector<std::string>& paths, const DocumentOptions& = {});
 
 /// Documents from memory, named "text 0", "text 1", ...

@@ -271,6 +271,17 @@ TEST(HoldOut, EndsOfFewDocuments) {
   EXPECT_EQ(bytes.train.size() + bytes.valid.size(), 2);
 }
 
+TEST_F(Documents, StandardInputIsOneDocument) {
+  context.files->write_atomically(folder / "f", "from a pipe");
+  {
+    const test::StandardInput input(folder / "f");
+    EXPECT_EQ(texts_of(read_documents(context, {"-", folder / "f"})), (Texts{"from a pipe", "from a pipe"}));
+  }
+  const test::StandardInput endless("/dev/zero");
+  expect_error(Code::bad_file, "-: more than 1000 bytes, expected",
+               [&] { read_documents(context, {"-"}, {.max_bytes = 1000}); });
+}
+
 TEST(HoldOut, RefusesAndZero) {
   const DocumentSet set = documents_of({"abc"});
   EXPECT_EQ(hold_out(set, 0).train.size(), 1);

@@ -12,7 +12,8 @@ struct Config {
   InferPrecision precision = InferPrecision::fp32;
   HfCompat hf_compat = HfCompat::off;
   OCTET_FIELDS(Config, OCTET_FIELD(model, argument(1), "run, checkpoint, or folder of a published model"),
-               OCTET_FIELD(text, required.letter('t'), "files and folders; a file is a document, of JSONL each line"),
+               OCTET_FIELD(text, required.letter('t'),
+                           "files and folders, - is standard input; a file is a document, of JSONL each line"),
                OCTET_FIELD(window, range(0, 1 << 24),
                            "units a pass reads; 0: the model's context, without one the rows it was "
                            "trained on"),

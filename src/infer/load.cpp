@@ -15,6 +15,10 @@ Precision forward_precision(InferPrecision precision) {
   return Precision::bf16;
 }
 
+Bytes read_row_text(Context& context, const std::string& path) {
+  return context.files->read_at_most(path, int64_t{64} << 20);
+}
+
 void warn_of_patches(Context& context, int64_t units, int64_t patches) {
   constexpr int64_t kShort = 256;
   if (units < kShort || patches <= 0) return;

@@ -32,8 +32,10 @@ Row row_of_text(const Model& model, ByteView text, const std::string& file) {
   return row;
 }
 
+constexpr int64_t kIdsBytes = 1 << 30;  // of a file of ids
+
 std::vector<Row> rows_of_json(ByteView text, const std::string& file, int64_t vocab) {
-  const Json json = parse_json(text, file, {1 << 30, 4});
+  const Json json = parse_json(text, file, {kIdsBytes, 4});
   OCTET_CHECK(bad_file, json.is_array() && !json.empty(), "{}: expected a list of rows [[id, ...], ...]", file);
   std::vector<Row> rows;
   for (const Json& list : json) {
@@ -55,8 +57,8 @@ std::vector<Row> rows_of_json(ByteView text, const std::string& file, int64_t vo
 std::vector<Row> read_rows(Context& context, const Config& c, const Model& model) {
   OCTET_CHECK(usage, c.text.empty() != c.ids.empty(), "expected one of --text FILE and --ids FILE.json, got {}",
               c.text.empty() ? "neither" : "both");
-  if (c.text.empty()) return rows_of_json(context.files->read(c.ids), c.ids, model.codec().vocab());
-  return {row_of_text(model, context.files->read(c.text), c.text)};
+  if (c.text.empty()) return rows_of_json(context.files->read_at_most(c.ids, kIdsBytes), c.ids, model.codec().vocab());
+  return {row_of_text(model, read_row_text(context, c.text), c.text)};
 }
 
 // Fills the row; its logits [T,V].

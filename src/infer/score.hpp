@@ -10,8 +10,9 @@ struct Config {
   InferPrecision precision = InferPrecision::fp32;
   HfCompat hf_compat = HfCompat::off;
   OCTET_FIELDS(Config, OCTET_FIELD(model, argument(1), "run, checkpoint, or folder of a published model"),
-               OCTET_FIELD(text, text, "file of any bytes, scored as one row that begins like a prompt"),
-               OCTET_FIELD(ids, text, "JSON file [[id, ...], ...]: rows of ids, taken as given"),
+               OCTET_FIELD(text, text,
+                           "file of any bytes, scored as one row that begins like a prompt; - is standard input"),
+               OCTET_FIELD(ids, text, "JSON file [[id, ...], ...]: rows of ids, taken as given; - is standard input"),
                OCTET_FIELD(out, text, "write ids, offsets, logits and the rest to this safetensors file"),
                OCTET_FIELD(precision, choice, "of the forward pass; fp32 is the reference"),
                OCTET_FIELD_HF_COMPAT(hf_compat))

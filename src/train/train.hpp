@@ -17,16 +17,18 @@ struct DataConfig {
   int64_t row = 1024;
   BadLinePolicy bad_lines = BadLinePolicy::fail;
   bool text_only = true;
-  OCTET_FIELDS(
-      DataConfig,
-      OCTET_FIELD(train, required.flag("data"), "files and folders to learn from; .jsonl, .gz and .zst are read too"),
-      OCTET_FIELD(valid, any, "files and folders to measure on; none: a part of the text is held out"),
-      OCTET_FIELD(weights, at_least(0), "how often rows are drawn from each entry of data.train; none: by size"),
-      OCTET_FIELD(holdout, half_open(0, 1), "share of the text that is held out: whole documents, or the end of each"),
-      OCTET_FIELD(row, range(2, 1 << 24), "units per row"),
-      OCTET_FIELD(bad_lines, choice,
-                  "lines of a JSONL file that cannot be read: an error, left out, or left out and counted"),
-      OCTET_FIELD(text_only, any, "of a folder: leave out files with a NUL among their first 8,192 bytes"))
+  OCTET_FIELDS(DataConfig,
+               OCTET_FIELD(train, required.flag("data"),
+                           "files and folders to learn from, - is standard input; .jsonl, .gz and .zst are read too"),
+               OCTET_FIELD(valid, any, "files and folders to measure on; none: a part of the text is held out"),
+               OCTET_FIELD(weights, at_least(0),
+                           "how often rows are drawn from each entry of data.train; none: by size"),
+               OCTET_FIELD(holdout, half_open(0, 1),
+                           "share of the text that is held out: whole documents, or the end of each"),
+               OCTET_FIELD(row, range(2, 1 << 24), "units per row"),
+               OCTET_FIELD(bad_lines, choice,
+                           "lines of a JSONL file that cannot be read: an error, left out, or left out and counted"),
+               OCTET_FIELD(text_only, any, "of a folder: leave out files with a NUL among their first 8,192 bytes"))
 };
 
 enum class TrainPrecision { auto_, fp32, bf16 };

@@ -1,5 +1,7 @@
 #include "tests/support/support.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -14,6 +16,18 @@ ScratchFolder::ScratchFolder() {
 ScratchFolder::~ScratchFolder() {
   std::error_code ignored;
   std::filesystem::remove_all(path_, ignored);
+}
+
+StandardInput::StandardInput(const std::string& path) : before_(::dup(STDIN_FILENO)) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  OCTET_ASSERT(fd >= 0 && ::dup2(fd, STDIN_FILENO) == STDIN_FILENO);
+  ::close(fd);
+}
+StandardInput::~StandardInput() {
+  if (before_ < 0)
+    ::close(STDIN_FILENO);
+  else
+    ::dup2(before_, STDIN_FILENO), ::close(before_);
 }
 
 std::string source_path(std::string_view name) { return join_path(OCTET_SOURCE_DIR, name); }

@@ -20,6 +20,18 @@ class ScratchFolder {
   std::string path_;
 };
 
+/// While it lives, standard input reads this file.
+class StandardInput {
+ public:
+  explicit StandardInput(const std::string& path);
+  ~StandardInput();
+  StandardInput(const StandardInput&) = delete;
+  StandardInput& operator=(const StandardInput&) = delete;
+
+ private:
+  int before_;
+};
+
 /// Folder `name` below OCTET_SHARED (or ../shared beside the source tree); empty when absent. Use through
 /// OCTET_NEEDS_SHARED.
 std::string shared_folder(std::string_view name);
