@@ -6,8 +6,6 @@
 #include "infer/session.hpp"
 
 #include <algorithm>
-#include <iostream>
-#include <iterator>
 
 namespace octet::generate_job {
 
@@ -17,8 +15,23 @@ Bytes read_prompt(Context& context, const Config& config) {
   if (config.prompt_file.empty()) return config.prompt;
   OCTET_CHECK(usage, config.prompt.empty(), "two prompts: `{}` and --prompt-file {}", config.prompt,
               config.prompt_file);
-  if (config.prompt_file == "-") return {std::istreambuf_iterator<char>(std::cin), {}};
-  return context.files->read(config.prompt_file);
+  return read_row_text(context, config.prompt_file);
+}
+
+// The end of a prompt that leaves room for the new units in the model's context, if the prompt does not.
+Bytes cut_to_fit(Context& context, const Config& config, const Model& model, Bytes prompt) {
+  const Traits t = model.traits();
+  if (!config.truncate || t.context == 0) return prompt;
+  const int64_t room = t.context - (t.bos ? 1 : 0) - config.max_units;
+  OCTET_CHECK(bad_config, room > 0, "max_units = {} leaves no room for a prompt: the model reads {} {}s in all",
+              config.max_units, t.context, t.unit);
+  const std::vector<int32_t> ids = model.codec().encode(prompt);
+  if (std::ssize(ids) <= room) return prompt;
+  Bytes kept;
+  for (size_t i = ids.size() - static_cast<size_t>(room); i < ids.size(); ++i) kept += model.codec().piece(ids[i]);
+  context.warn(format("the prompt is cut: of {} {}s the last {} are kept, for {} new ones in a context of {}",
+                      ids.size(), t.unit, room, config.max_units, t.context));
+  return kept;
 }
 
 GenerateOptions options_of(const Config& c) {
@@ -75,8 +88,9 @@ void note_speed(Context& context, const Report& r) {
 }  // namespace
 
 Report run(Context& context, const Config& config) {
-  const Bytes prompt = read_prompt(context, config);
+  Bytes prompt = read_prompt(context, config);
   const auto model = load_for_inference(context, config.model, config.hf_compat);
+  prompt = cut_to_fit(context, config, *model, std::move(prompt));
   Session session(*model, {.bf16_weights = config.precision == InferPrecision::bf16});
   Report report;
   report.model = config.model;

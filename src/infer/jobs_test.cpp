@@ -100,6 +100,48 @@ TEST_F(Jobs, GenerateShowsPatches) {
   EXPECT_EQ(std::count(out_.begin(), out_.end(), '|') - std::count(plain.begin(), plain.end(), '|'), 4);
 }
 
+TEST_F(Jobs, GenerateCutsAPromptOnlyOnRequest) {
+  const std::string m = model(tiny_byte_config(8));  // BOS, 4 bytes of prompt, 3 new ones
+  generate_job::Config c{.model = m, .prompt = "abcdefghij", .max_units = 3, .seed = 5};
+  expect_error(Code::bad_input, "the prompt has 11 bytes", [&] { generate_job::run(context_, c); });
+  c.truncate = true;
+  const auto cut = generate_job::run(context_, c);
+  EXPECT_EQ(cut.prompt_units, 5);
+  EXPECT_NE(warnings_.find("the prompt is cut: of 10 bytes the last 4 are kept, for 3 new ones in a context of 8"),
+            std::string::npos)
+      << warnings_;
+  warnings_.clear();
+  c.prompt = "ghij";
+  EXPECT_EQ(generate_job::run(context_, c).text, cut.text);
+  EXPECT_EQ(warnings_, "");
+  c.max_units = 7;
+  expect_error(Code::bad_config, "max_units = 7 leaves no room for a prompt: the model reads 8 bytes in all",
+               [&] { generate_job::run(context_, c); });
+  c.model = model(tiny_byte_config());  // no limit, nothing to cut
+  EXPECT_EQ(generate_job::run(context_, c).prompt_units, 5);
+}
+
+TEST_F(Jobs, TextsComeFromStandardInputAndHaveALimit) {
+  const std::string m = model(tiny_byte_config()), f = file("t", "some text");
+  const auto as_input = [&](const std::string& path, auto job) {
+    const StandardInput input(path);
+    return job();
+  };
+  const auto scored = as_input(f, [&] { return score_job::run(context_, {.model = m, .text = "-"}); });
+  EXPECT_EQ(scored.rows[0].log_probabilities,
+            score_job::run(context_, {.model = m, .text = f}).rows[0].log_probabilities);
+  const auto ids = as_input(file("i", "[[1, 2]]"), [&] { return score_job::run(context_, {.model = m, .ids = "-"}); });
+  EXPECT_EQ(ids.rows[0].ids, (std::vector<int64_t>{1, 2}));
+  EXPECT_EQ(as_input(f, [&] { return eval_job::run(context_, {.model = m, .text = {"-"}}); }).total.nats,
+            eval_job::run(context_, {.model = m, .text = {f}}).total.nats);
+  EXPECT_EQ(as_input(f, [&] { return generate_job::run(context_, {.model = m, .prompt_file = "-"}); }).prompt_units,
+            10);
+  expect_error(Code::bad_file, "/dev/zero: more than 67108864 bytes",
+               [&] { generate_job::run(context_, {.model = m, .prompt_file = "/dev/zero"}); });
+  expect_error(Code::bad_file, "/dev/zero: more than 67108864 bytes",
+               [&] { score_job::run(context_, {.model = m, .text = "/dev/zero"}); });
+}
+
 TEST_F(Jobs, GenerateRefuses) {
   expect_error(Code::usage, "two prompts",
                [&] { generate_job::run(context_, {.model = "m", .prompt = "x", .prompt_file = "y"}); });
