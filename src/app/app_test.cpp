@@ -60,10 +60,11 @@ std::vector<Command> test_table() {
            false}};
 }
 
-std::string engine_command, engine_toml;
+std::string engine_command, engine_toml, engine_fault;
 int engine_threads = 0;
 int fake_engine(const char* command, const char* toml, const OctetCallbacks* c) {
   engine_command = command, engine_toml = toml, engine_threads = c->threads;
+  if (!engine_fault.empty()) return c->error(c->self, "config", engine_fault.c_str(), "", 3), 3;
   if (c->dry_run) return c->note(c->self, "memory 1 GB", 11), 0;
   while (engine_toml.find("endless") != std::string::npos) {
     std::raise(SIGINT);
@@ -182,6 +183,45 @@ TEST(Launch, ResumeStartsFromTheRunsConfig) {
   EXPECT_EQ(run({"train", "--resume", folder / "a", "--train.steps", "9"}).code, 0);
   EXPECT_THAT(engine_toml, HasSubstr("steps = 9"));
   EXPECT_EQ(run({"train", "--resume", folder / "b"}).code, 4);
+}
+
+TEST(Launch, ABrokenConfigOfARunIsABadFile) {
+  test::ScratchFolder folder;
+  const auto files = make_posix_files();
+  files->make_folders(folder / "a");
+  write_run_status(*files, folder / "a", {});
+  const std::string config = folder / "a/config.toml";
+  const auto refused = [&](const char* content, const std::string& what) {
+    files->write_atomically(config, content);
+    const Outcome o = run({"train", "--resume", folder / "a"});
+    EXPECT_EQ(o.code, 4);
+    EXPECT_THAT(o.err, StartsWith("error[file]: " + what));
+  };
+  refused("", config + ": `data` is required, expected the config that the run began with   exit 4\n");
+  refused("data = \"d\"\nstep = 3\n", config + ":2: unknown key `step`");
+  refused("data = \"d\n", config + ":1: ");
+}
+
+TEST(Launch, WhatTheEngineFindsWrongIsShownWhereItWasGiven) {
+  test::ScratchFolder folder;
+  const auto files = make_posix_files();
+  const std::string file = folder / "a.toml";
+  files->write_atomically(file, "resume = \"\"\n\ndata = \"config fault\"\n[train]\nsteps = 7\n");
+  const auto shown = [&](const char* message, const std::vector<std::string>& more = {}) {
+    engine_fault = message;
+    std::vector<std::string> words = {"train", file};
+    words.insert(words.end(), more.begin(), more.end());
+    const Outcome o = run(words);
+    EXPECT_EQ(o.code, 3);
+    engine_fault.clear();
+    return o.err;
+  };
+  const std::string places = "   exit 3\n  --> " + file;
+  EXPECT_THAT(shown("train.steps = 7, expected data"), HasSubstr("train.steps = 7, expected data" + places + ":5\n"));
+  EXPECT_THAT(shown("train: steps = 7 is odd", {"--dry-run"}), HasSubstr("is odd" + places + ":5\n"));
+  EXPECT_THAT(shown("train.steps.x = 7, mydata, data_"), HasSubstr("data_   exit 3\n"));  // names of other things
+  EXPECT_THAT(shown("train.steps = 8", {"--set", "train.steps=8"}),
+              HasSubstr("error[config]: train.steps = 8   exit 3\n"));
 }
 
 TEST(Launch, ProgressNotesAndWarningsGoToStderr) {

@@ -11,16 +11,19 @@
 
 #include <dlfcn.h>
 #include <unistd.h>
+#include <algorithm>
 #include <atomic>
+#include <cctype>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
-#include <iostream>
 #include <new>
 
 namespace octet::app {
 
 namespace {
+
+constexpr int64_t kConfigBytes = 16 << 20;
 
 std::atomic<int> stop_count{0};
 
@@ -63,10 +66,43 @@ OctetEngineRun open_engine(Files& files) {
   return reinterpret_cast<OctetEngineRun>(run);
 }
 
+// Where a word stands that is no part of a longer key; npos if nowhere.
+size_t find_key(std::string_view text, std::string_view key) {
+  const auto joins = [](char c) { return std::isalnum(byte(c)) || c == '_' || c == '.'; };
+  for (size_t at = text.find(key); at != text.npos; at = text.find(key, at + 1)) {
+    const size_t end = at + key.size();
+    if ((at == 0 || !joins(text[at - 1])) && (end == text.size() || !joins(text[end]))) return at;
+  }
+  return text.npos;
+}
+
+// file:line of the first key that an engine's message names and a file gave; empty if there is none. Keys are named in
+// full, or after "model.encoder: " from there on.
+std::string place_of(const ConfigReader& reader, Table table, std::string_view message) {
+  const std::string prefix = std::string(message.substr(0, message.find(": "))) + ".";
+  size_t first = message.npos;
+  std::string place;
+  each_leaf(table, [&](const std::string& path, const Field&) {
+    const size_t at = std::min(find_key(message, path),
+                               path.starts_with(prefix) ? find_key(message, path.substr(prefix.size())) : message.npos);
+    const std::string origin = reader.origin(path);
+    if (at < first && origin.find(':') != origin.npos) first = at, place = origin;
+  });
+  return place;
+}
+
 struct Bridge {
   Terminal& terminal;
+  const ConfigReader& reader;
+  Table config;
   std::vector<std::string>* plan = nullptr;  // takes the notes of a dry run
   static Terminal& of(void* self) { return static_cast<Bridge*>(self)->terminal; }
+  // A rule that spans keys is found broken by the engine; the launcher knows where the keys were given.
+  void error(const char* code, const char* message, const char* hint, int exit) const {
+    const std::string place = exit == exit_code(Code::bad_config) ? place_of(reader, config, message) : "";
+    if (place.empty()) return terminal.error(code, message, hint, exit);
+    terminal.config_error(ConfigError({{place, message, hint}}));
+  }
   void note(std::string_view text) const { plan ? plan->emplace_back(text), void() : terminal.note(text); }
 };
 
@@ -78,7 +114,7 @@ OctetCallbacks callbacks_of(Bridge& bridge, const GlobalOptions& global, int thr
   c.note = [](void* self, const char* p, size_t n) { static_cast<Bridge*>(self)->note({p, n}); };
   c.warn = [](void* self, const char* p, size_t n) { Bridge::of(self).warn({p, n}); };
   c.error = [](void* self, const char* code, const char* message, const char* hint, int exit) {
-    Bridge::of(self).error(code, message, hint, exit);
+    static_cast<Bridge*>(self)->error(code, message, hint, exit);
   };
   c.progress = [](void* self, const OctetProgress* p) {
     Progress progress{p->what, p->done, p->total, {}, p->last != 0};
@@ -91,6 +127,22 @@ OctetCallbacks callbacks_of(Bridge& bridge, const GlobalOptions& global, int thr
   c.dry_run = bridge.plan != nullptr;
   c.threads = threads;
   return c;
+}
+
+// The config of a run. A run writes it whole, so what is wrong with it is wrong with the file.
+void read_run_config(ConfigReader& reader, const CommandLine& line, const std::string& file, Files& files) {
+  const std::string text = files.read(file);
+  const ConfigHolder alone = line.command->make();
+  ConfigReader whole(alone.table);
+  whole.read_toml(text, file);
+  try {
+    whole.finish();
+  } catch (const ConfigError& e) {
+    const Problem& p = e.problems().front();
+    throw Error(Code::bad_file, format("{}: {}, expected the config that the run began with",
+                                       p.where.empty() ? file : p.where, p.what));
+  }
+  reader.read_toml(text, file);
 }
 
 // The config of the run that `resume`, a key some jobs have, names: what is not given again stays as it was.
@@ -109,8 +161,7 @@ void read_resumed(ConfigReader& reader, const CommandLine& line, Files& files) {
   Context context = make_context(1);
   const std::string folder = find_run(context, run);
   if (folder.empty()) throw Error(Code::bad_file, format("no run `{}` to resume", run), "all runs: octet runs");
-  const std::string file = join_path(folder, "config.toml");
-  reader.read_toml(files.read(file), file);
+  read_run_config(reader, line, join_path(folder, "config.toml"), files);
 }
 
 // Layers, weakest first: defaults, resumed run, preset, files, --set, flags.
@@ -124,8 +175,7 @@ ConfigReader resolve(const CommandLine& line, const ConfigHolder& config, Files&
   }
   for (const auto* list : {&line.global.config, &line.config_files})
     for (const std::string& file : *list)
-      reader.read_toml(file == "-" ? std::string(std::istreambuf_iterator<char>(std::cin), {}) : files.read(file),
-                       file == "-" ? "stdin" : file);
+      reader.read_toml(files.read_at_most(file, kConfigBytes), file == kStandardInput ? "stdin" : file);
   for (const std::string& set : line.global.set) {
     const size_t equal = set.find('=');
     OCTET_CHECK(usage, equal != std::string::npos && equal > 0, "--set {}: expected KEY=VALUE", set);
@@ -164,8 +214,8 @@ int run_here(const Command& command, const ConfigHolder& config, Terminal& termi
   return command.run(context, config);
 }
 
-int run_in_engine(const CommandLine& line, const ConfigHolder& config, Terminal& terminal, OctetEngineRun engine,
-                  std::vector<std::string>* plan = nullptr) {
+int run_in_engine(const CommandLine& line, const ConfigHolder& config, const ConfigReader& reader, Terminal& terminal,
+                  OctetEngineRun engine, std::vector<std::string>* plan = nullptr) {
   const GlobalOptions& global = line.global;
   OCTET_CHECK(resource, global.device != Device::cuda, "--device cuda: this build runs on the CPU only");
   const int threads = static_cast<int>(global.threads.value_or(available_cores()));
@@ -174,7 +224,7 @@ int run_in_engine(const CommandLine& line, const ConfigHolder& config, Terminal&
   const auto files = make_posix_files();
   if (global.verbose) terminal.note(format("engine {}, {} threads", find_engine(*files), threads));
   if (!engine) engine = open_engine(*files);
-  Bridge bridge{terminal, plan};
+  Bridge bridge{terminal, reader, config.table, plan};
   const OctetCallbacks callbacks = callbacks_of(bridge, global, threads);
   return engine(line.command->id.c_str(), to_toml(config.table).c_str(), &callbacks);
 }
@@ -184,7 +234,7 @@ int show_config(Terminal& terminal, const CommandLine& line, const ConfigHolder&
                 OctetEngineRun engine) {
   std::vector<std::string> plan;
   const bool can_plan = line.command->plans && (engine || !find_engine(*make_posix_files()).empty());
-  if (const int code = can_plan ? run_in_engine(line, config, terminal, engine, &plan) : 0) return code;
+  if (const int code = can_plan ? run_in_engine(line, config, reader, terminal, engine, &plan) : 0) return code;
   if (line.global.json) {
     Json origins = Json::object();
     each_leaf(config.table, [&](const std::string& path, const Field&) { origins[path] = reader.origin(path); });
@@ -222,7 +272,7 @@ int dispatch(const CommandLine& line, const std::vector<Command>& table, Termina
   const ConfigReader reader = resolve(line, config, *files);
   if (line.global.dry_run) return show_config(terminal, line, config, reader, engine);
   if (line.command->run) return run_here(*line.command, config, terminal, line.global);
-  return run_in_engine(line, config, terminal, engine);
+  return run_in_engine(line, config, reader, terminal, engine);
 }
 
 int guarded(Terminal& terminal, const std::function<int()>& body) {

@@ -282,6 +282,7 @@ void ConfigReader::read_toml(std::string_view text, std::string_view file, std::
       if (key == only && member.kind == ConfigValue::Kind::table) return layer.table(table_, member, {});
     report({std::string(file), format("table [{}] is missing", only), {}});
   } catch (Problem& p) {
+    unread_ = true;
     report(std::move(p));
   }
 }
@@ -327,7 +328,7 @@ void ConfigReader::finish() {
         for (size_t i = 0; i < f.type->size(f.at); ++i) walk({f.type->at(f.at, i), f.type->item}, here);
     }
   };
-  walk(table_, {});
+  if (!unread_) walk(table_, {});
   if (!problems_.empty()) throw ConfigError(problems_);
 }
 

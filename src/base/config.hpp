@@ -207,6 +207,7 @@ class ConfigReader {
   Table table_;
   std::map<std::string, std::string> origins_;
   std::vector<Problem> problems_;
+  bool unread_ = false;  // a layer is no TOML: what it would have given is not known
 };
 
 struct TomlStyle {

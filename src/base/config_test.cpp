@@ -161,6 +161,16 @@ TEST(Config, ReportsAllProblemsAtOnceAndRequired) {
   });
 }
 
+TEST(Config, NothingIsCalledMissingAfterABrokenFile) {
+  try {
+    parse_toml<Config>("window = 512\nmodel = \"m\n", "b.toml");
+    FAIL();
+  } catch (const ConfigError& e) {
+    ASSERT_EQ(e.problems().size(), 1u) << e.message();
+    EXPECT_EQ(e.problems()[0].where, "b.toml:2");
+  }
+}
+
 TEST(Config, LayersOverrideAndRememberOrigin) {
   Config c;
   ConfigReader reader(table_of(c));

@@ -110,6 +110,18 @@ Config resolved(Config c, const Loader& loader) {
   return c;
 }
 
+/// Throws Error(bad_config) for a name of allow_changes that is neither a key nor a table of the config.
+void check_allowed(Config c) {
+  std::vector<std::string> keys;
+  each_leaf(table_of(c), [&](const std::string& path, const Field&) { keys.push_back(path); });
+  for (const std::string& a : c.allow_changes) {
+    if (std::any_of(keys.begin(), keys.end(), [&](auto& k) { return k == a || k.starts_with(a + "."); })) continue;
+    const std::string best = nearest(a, keys);
+    throw Error(Code::bad_config, format("allow_changes: unknown key `{}`", a),
+                best.empty() ? "all keys: docs/reference.md" : format("did you mean `{}`?", best));
+  }
+}
+
 /// Throws Error(bad_config) naming the first key that differs and may not.
 void check_same_config(const Config& before, const Config& now, const std::vector<std::string>& allowed) {
   const auto values = [](Config c) {
@@ -265,6 +277,7 @@ void put_aside_later(Files& files, const std::string& run, int64_t step) {
 }  // namespace
 
 Begun resume(Context& context, const Config& given) {
+  check_allowed(given);
   Files& files = *context.files;
   Begun b;
   TrainSetup& s = b.setup;
