@@ -182,7 +182,9 @@ int64_t parameter_count(Model& model) {
 }
 
 std::string default_name(const DataConfig& data) {
-  std::string name = data.train.empty() ? "" : file_name(data.train[0]);
+  if (data.train.empty()) return {};
+  if (data.train[0] == kStandardInput) return "stdin";
+  const std::string name = file_name(data.train[0]);
   return name.substr(0, name.find('.'));
 }
 
