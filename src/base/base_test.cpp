@@ -102,5 +102,41 @@ TEST(Hash, KnownValueAndStreaming) {
   EXPECT_EQ(xxh3_hex(""), "99aa06d3014798d86001c324468d497f");  // published test vector of the empty input
 }
 
+TEST(JsonObject, ReadsWhatFits) {
+  const Json json =
+      parse_json(R"({"b":true,"i":-3,"u":18446744073709551615,"r":2,"s":"x","n":null,"o":{"i":5},"l":[1]})", "f");
+  const JsonObject o(json, "f");
+  EXPECT_TRUE(o.get<bool>("b"));
+  EXPECT_EQ(o.get<int64_t>("i"), -3);
+  EXPECT_EQ(o.get<uint64_t>("u"), UINT64_MAX);
+  EXPECT_EQ(o.get<double>("r"), 2.0);
+  EXPECT_EQ(o.get<std::string>("s"), "x");
+  EXPECT_EQ(o.object("o").integer("i", 0, 5), 5);
+  EXPECT_EQ(o.integer("n", 1, 2, 7), 7);
+  EXPECT_EQ(o.list("l").size(), 1u);
+  EXPECT_FALSE(o.find<std::string>("n"));
+  EXPECT_FALSE(o.find<bool>("absent"));
+}
+
+TEST(JsonObject, RefusesWithFileKeyFoundAndExpected) {
+  const Json json = parse_json(
+      R"({"b":1,"i":2.0,"u":-1,"big":9223372036854775808,"r":"2","s":3,"n":null,"o":{"i":"x"},"l":{}})", "f");
+  const JsonObject o(json, "f");
+  const auto refused = [&](const char* part, const std::function<void()>& f) { expect_error(Code::bad_file, part, f); };
+  refused("f: `b` is 1, expected true or false", [&] { o.get<bool>("b"); });
+  refused("f: `i` is 2.0, expected an integer", [&] { o.get<int64_t>("i"); });
+  refused("f: `u` is -1, expected an integer >= 0", [&] { o.get<uint64_t>("u"); });
+  refused("f: `big` is 9223372036854775808, expected an integer", [&] { o.find<int64_t>("big"); });
+  refused("f: `r` is \"2\", expected a number", [&] { o.get<double>("r"); });
+  refused("f: `s` is 3, expected a string", [&] { o.get<std::string>("s"); });
+  refused("f: `n` is null, expected a string", [&] { o.get<std::string>("n"); });
+  refused("f: `none` is missing, expected a number", [&] { o.get<double>("none"); });
+  refused("f: `o.i` is \"x\", expected an integer", [&] { o.object("o").get<int64_t>("i"); });
+  refused("f: `u` is -1, expected 0..9", [&] { o.integer("u", 0, 9); });
+  refused("f: `s` is 3, expected an object", [&] { o.object("s"); });
+  refused("f: `l` is {}, expected a list", [&] { o.list("l"); });
+  refused("f: the document is [1], expected an object", [&] { JsonObject(Json::parse("[1]"), "f"); });
+}
+
 }  // namespace
 }  // namespace octet

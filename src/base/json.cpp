@@ -74,6 +74,83 @@ Json parse_json(ByteView text, std::string_view what, JsonLimits limits) {
   return std::move(builder.root);
 }
 
+namespace {
+
+bool read(const Json& v, bool& out) { return v.is_boolean() && (out = v.get<bool>(), true); }
+bool read(const Json& v, uint64_t& out) { return v.is_number_unsigned() && (out = v.get<uint64_t>(), true); }
+bool read(const Json& v, double& out) { return v.is_number() && (out = v.get<double>(), true); }
+bool read(const Json& v, std::string& out) { return v.is_string() && (out = v.get<std::string>(), true); }
+bool read(const Json& v, int64_t& out) {
+  const bool fits = v.is_number_integer() &&
+                    !(v.is_number_unsigned() && v.get<uint64_t>() > uint64_t{std::numeric_limits<int64_t>::max()});
+  return fits && (out = v.get<int64_t>(), true);
+}
+
+const char* expected(const bool&) { return "true or false"; }
+const char* expected(const uint64_t&) { return "an integer >= 0"; }
+const char* expected(const double&) { return "a number"; }
+const char* expected(const std::string&) { return "a string"; }
+const char* expected(const int64_t&) { return "an integer"; }
+
+std::string shown(const Json& value) {
+  constexpr size_t kLongest = 80;
+  const std::string text = dump_json(value);
+  return text.size() <= kLongest ? text : text.substr(0, kLongest) + "...";
+}
+
+}  // namespace
+
+JsonObject::JsonObject(const Json& json, std::string file, std::string path)
+    : json_(json), file_(std::move(file)), path_(std::move(path)) {
+  OCTET_CHECK(bad_file, json_.is_object(), "{}: {} is {}, expected an object", file_,
+              path_.empty() ? "the document" : "`" + path_ + "`", shown(json_));
+}
+
+void JsonObject::refuse(const std::string& key, std::string_view expected) const {
+  fail(Code::bad_file, "{}: `{}` is {}, expected {}", file_, path_of(key),
+       contains(key) ? shown(json_.at(key)) : "missing", expected);
+}
+
+template <class T>
+std::optional<T> JsonObject::find(const std::string& key) const {
+  if (!has(key)) return {};
+  return get<T>(key);
+}
+
+template <class T>
+T JsonObject::get(const std::string& key) const {
+  T value{};
+  if (!contains(key) || !read(json_.at(key), value)) refuse(key, expected(value));
+  return value;
+}
+
+#define OCTET_JSON_TYPE(T)                                                 \
+  template std::optional<T> JsonObject::find<T>(const std::string&) const; \
+  template T JsonObject::get<T>(const std::string&) const;
+OCTET_JSON_TYPE(bool)
+OCTET_JSON_TYPE(int64_t)
+OCTET_JSON_TYPE(uint64_t)
+OCTET_JSON_TYPE(double)
+OCTET_JSON_TYPE(std::string)
+#undef OCTET_JSON_TYPE
+
+int64_t JsonObject::integer(const std::string& key, int64_t low, int64_t high, std::optional<int64_t> absent) const {
+  if (!has(key) && absent) return *absent;
+  const auto value = get<int64_t>(key);
+  if (value < low || value > high) refuse(key, format("{}..{}", low, high));
+  return value;
+}
+
+JsonObject JsonObject::object(const std::string& key) const {
+  if (!contains(key) || !json_.at(key).is_object()) refuse(key, "an object");
+  return {json_.at(key), file_, path_of(key)};
+}
+
+const Json& JsonObject::list(const std::string& key) const {
+  if (!contains(key) || !json_.at(key).is_array()) refuse(key, "a list");
+  return json_.at(key);
+}
+
 std::string dump_json(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 }  // namespace octet

@@ -66,18 +66,16 @@ void CheckpointWriter::commit(const std::vector<std::pair<std::string, std::stri
 void verify_checkpoint(Files& files, const std::string& folder) {
   const std::string path = join_path(folder, kMeta);
   const Json meta = parse_json(files.read(path), path);
-  const auto list = meta.find("files");
-  OCTET_CHECK(bad_file, meta.is_object() && list != meta.end() && list->is_object(), "{}: `files` is missing", path);
-  for (const auto& [name, entry] : list->items()) {
+  const JsonObject list = JsonObject(meta, path).object("files");
+  for (const auto& [name, unused] : list.json().items()) {
+    OCTET_CHECK(bad_file, name.find('/') == std::string::npos, "{}: `files` names {}, expected plain file names", path,
+                name);
     const std::string file = join_path(folder, name);
-    OCTET_CHECK(bad_file,
-                name.find('/') == std::string::npos && entry.is_object() && entry.contains("size") &&
-                    entry["size"].is_number_integer() && entry.contains("xxh3") && entry["xxh3"].is_string(),
-                "{}: entry of {} is not {{\"size\", \"xxh3\"}}", path, name);
-    const int64_t size = entry["size"], found = files.info(file).size;
+    const JsonObject entry = list.object(name);
+    const auto size = entry.get<int64_t>("size"), found = files.info(file).size;
     OCTET_CHECK(bad_file, files.exists(file), "{}: missing, {} lists it", file, path);
     OCTET_CHECK(bad_file, found == size, "{}: {} bytes, expected {}; the file is damaged", file, found, size);
-    const std::string want = entry["xxh3"], got = xxh3_hex(files.map(file)->bytes());
+    const std::string want = entry.get<std::string>("xxh3"), got = xxh3_hex(files.map(file)->bytes());
     OCTET_CHECK(bad_file, got == want, "{}: hash {}, expected {}; the file is damaged", file, got, want);
   }
 }

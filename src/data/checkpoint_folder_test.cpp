@@ -47,10 +47,20 @@ TEST(CheckpointFolder, DamageIsFound) {
   test::expect_error(Code::bad_file, "a.txt: 4 bytes, expected 5", [&] { verify_checkpoint(*files, folder); });
   files->remove_all(join_path(folder, "a.txt"));
   test::expect_error(Code::bad_file, "a.txt: missing", [&] { verify_checkpoint(*files, folder); });
-  write("meta.json", "{\"files\": {\"../x\": {\"size\": 0, \"xxh3\": \"\"}}}");
-  test::expect_error(Code::bad_file, "entry of ../x", [&] { verify_checkpoint(*files, folder); });
-  write("meta.json", "[]");
-  test::expect_error(Code::bad_file, "`files` is missing", [&] { verify_checkpoint(*files, folder); });
+  for (const auto& [meta, part] :
+       {std::pair{R"({"files": {"../x": {"size": 0, "xxh3": ""}}})", "`files` names ../x"},
+        {R"({"files": {"a.txt": {"size": "5", "xxh3": ""}}})", "`files.a.txt.size` is \"5\", expected an integer"},
+        {R"({"files": {"a.txt": {"size": 5, "xxh3": 7}}})", "a.txt: missing"},
+        {R"({"files": {"b.safetensors": {"size": 5}}})", "b.safetensors: "},
+        {R"({"files": {"a.txt": []}})", "`files.a.txt` is [], expected an object"},
+        {R"({"files": 3})", "`files` is 3, expected an object"},
+        {"{}", "`files` is missing, expected an object"},
+        {"[]", "meta.json: the document is []"},
+        {"{\"files\"", "meta.json: "}}) {
+    SCOPED_TRACE(meta);
+    write("meta.json", meta);
+    test::expect_error(Code::bad_file, part, [&] { verify_checkpoint(*files, folder); });
+  }
   files->remove_all(join_path(folder, "meta.json"));
   test::expect_error(Code::bad_file, "meta.json", [&] { verify_checkpoint(*files, folder); });
 }

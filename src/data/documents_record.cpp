@@ -17,15 +17,6 @@ std::string file_records_json(const std::vector<FileRecord>& records) {
 
 namespace {
 
-template <class T>
-T member(const Json& object, const char* key, std::string_view what) {
-  const bool fits = object.contains(key) &&
-                    (std::is_same_v<T, std::string> ? object[key].is_string() : object[key].is_number_unsigned());
-  OCTET_CHECK(bad_file, fits, "{}: found no valid \"{}\", expected {}", what, key,
-              std::is_same_v<T, std::string> ? "a string" : "an integer >= 0");
-  return object[key].get<T>();
-}
-
 // JSON holds UTF-8 only; file names may be any bytes.
 std::string as_stored(const std::string& path) { return dump_json(path); }
 
@@ -35,17 +26,18 @@ std::vector<FileRecord> parse_file_records(ByteView json, std::string_view what)
   const Json list = parse_json(json, what);
   OCTET_CHECK(bad_file, list.is_array(), "{}: expected a list of files", what);
   std::vector<FileRecord> out;
-  for (const Json& o : list) {
-    OCTET_CHECK(bad_file, o.is_object(), "{}: expected a list of objects", what);
+  for (const Json& entry : list) {
+    const JsonObject o(entry, std::string(what), format("[{}]", out.size()));
+    const auto count = [&](const char* key) { return o.integer(key, 0, std::numeric_limits<int64_t>::max()); };
     FileRecord r;
-    r.path = member<std::string>(o, "path", what);
-    r.size = member<int64_t>(o, "size", what);
-    r.xxh3 = member<std::string>(o, "xxh3", what);
-    r.documents = member<int64_t>(o, "documents", what);
-    r.bytes = member<int64_t>(o, "bytes", what);
-    r.empty = member<int64_t>(o, "empty", what);
-    r.bad_lines = member<int64_t>(o, "bad_lines", what);
-    if (o.contains("first_bad")) r.first_bad = member<std::string>(o, "first_bad", what);
+    r.path = o.get<std::string>("path");
+    r.size = count("size");
+    r.xxh3 = o.get<std::string>("xxh3");
+    r.documents = count("documents");
+    r.bytes = count("bytes");
+    r.empty = count("empty");
+    r.bad_lines = count("bad_lines");
+    r.first_bad = o.find<std::string>("first_bad").value_or("");
     out.push_back(std::move(r));
   }
   return out;

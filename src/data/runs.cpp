@@ -25,12 +25,12 @@ std::string plain_name(const std::string& name) {
 }
 
 template <class T>
-void take(const Json& from, const char* key, T& out) {
-  if (const auto at = from.find(key); at != from.end() && !at->is_null()) out = at->get<T>();
+void take(const JsonObject& from, const char* key, T& out) {
+  if (const auto value = from.find<T>(key)) out = *value;
 }
 template <class T>
-void take(const Json& from, const char* key, std::optional<T>& out) {
-  if (const auto at = from.find(key); at != from.end() && !at->is_null()) out = at->get<T>();
+void take(const JsonObject& from, const char* key, std::optional<T>& out) {
+  out = from.find<T>(key);
 }
 
 /// Was the line written before the checkpoint of `step`?
@@ -78,19 +78,15 @@ void write_run_status(Files& files, const std::string& run, const RunStatus& sta
 
 RunStatus read_run_status(Files& files, const std::string& run) {
   const std::string path = join_path(run, kSummary);
-  const Json j = parse_json(files.read(path), path, {1 << 20, 8});
-  OCTET_CHECK(bad_file, j.is_object(), "{}: expected an object", path);
+  const Json json = parse_json(files.read(path), path, {1 << 20, 8});
+  const JsonObject j(json, path);
   RunStatus s;
-  try {
-    take(j, "state", s.state), take(j, "ended", s.ended), take(j, "command", s.command), take(j, "name", s.name);
-    take(j, "model", s.model), take(j, "started", s.started), take(j, "updated", s.updated);
-    take(j, "step", s.step), take(j, "steps", s.steps), take(j, "parameters", s.parameters), take(j, "units", s.units);
-    take(j, "seconds", s.seconds), take(j, "units_per_second", s.units_per_second);
-    take(j, "train_bpb", s.train_bpb), take(j, "val_bpb", s.val_bpb);
-    take(j, "best_val_bpb", s.best_val_bpb), take(j, "best_step", s.best_step);
-  } catch (const Json::exception& e) {
-    fail(Code::bad_file, "{}: {}", path, e.what());
-  }
+  take(j, "state", s.state), take(j, "ended", s.ended), take(j, "command", s.command), take(j, "name", s.name);
+  take(j, "model", s.model), take(j, "started", s.started), take(j, "updated", s.updated);
+  take(j, "step", s.step), take(j, "steps", s.steps), take(j, "parameters", s.parameters), take(j, "units", s.units);
+  take(j, "seconds", s.seconds), take(j, "units_per_second", s.units_per_second);
+  take(j, "train_bpb", s.train_bpb), take(j, "val_bpb", s.val_bpb);
+  take(j, "best_val_bpb", s.best_val_bpb), take(j, "best_step", s.best_step);
   return s;
 }
 

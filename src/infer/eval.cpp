@@ -73,7 +73,7 @@ int64_t trained_row(Context& context, const std::string& argument) {
   const std::string path = join_path(folder, "meta.json");
   if (!context.files->exists(path)) return 0;
   const Json meta = parse_json(context.files->read(path), path);
-  const std::string row = meta.is_object() && meta.contains("row") && meta["row"].is_string() ? meta["row"] : "";
+  const std::string row = JsonObject(meta, path).find<std::string>("row").value_or("");
   return row.empty() || row.size() > 9 || row.find_first_not_of("0123456789") != std::string::npos ? 0
                                                                                                    : std::stoll(row);
 }

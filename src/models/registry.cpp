@@ -89,8 +89,8 @@ std::unique_ptr<Model> load_model(Context& context, const std::string& argument,
   if (is_checkpoint(files, folder)) return load_native(context, folder);
   const std::string config = join_path(folder, "config.json");
   const Json json = parse_json(files.read(config), config, {16 << 20, 32});
-  const std::string type = json.is_object() ? json.value("model_type", "") : "";
-  OCTET_CHECK(bad_file, type == "blt", "{}: model_type is \"{}\", expected \"blt\"", config, type);
+  const JsonObject top(json, config);
+  if (top.get<std::string>("model_type") != "blt") top.refuse("model_type", "\"blt\"");
   return load_hf_blt(context, folder, options);
 }
 

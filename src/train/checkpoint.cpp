@@ -28,17 +28,17 @@ Json state_json(const TrainState& s) {
 }
 
 TrainState parse_state(ByteView text, const std::string& path) {
-  const Json j = parse_json(text, path, {1 << 20, 8});
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  const Json json = parse_json(text, path, {1 << 20, 8});
+  const JsonObject j(json, path);
   TrainState s;
-  try {
-    s.step = j.at("step"), s.units = j.at("units"), s.seconds = j.at("seconds"), s.seed = j.at("seed");
-    s.cursor = j.at("cursor");
-    if (!j.at("best_val_bpb").is_null()) s.best_val_bpb = j.at("best_val_bpb").get<double>();
-    if (!j.at("best_step").is_null()) s.best_step = j.at("best_step").get<int64_t>();
-  } catch (const Json::exception& e) {
-    fail(Code::bad_file, "{}: {}", path, e.what());
-  }
-  OCTET_CHECK(bad_file, s.step >= 0, "{}: step = {}, expected at least 0", path, s.step);
+  s.step = j.integer("step", 0, kMost);
+  s.units = j.integer("units", 0, kMost);
+  s.seconds = j.get<double>("seconds");
+  s.seed = j.get<uint64_t>("seed");
+  s.cursor = j.get<std::string>("cursor");
+  s.best_val_bpb = j.find<double>("best_val_bpb");
+  s.best_step = j.find<int64_t>("best_step");
   return s;
 }
 

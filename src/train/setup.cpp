@@ -248,8 +248,7 @@ namespace {
 void check_same_text(Files& files, const std::string& run, const Text& text) {
   const std::string path = join_path(run, "data.json");
   const Json j = parse_json(files.read(path), path);
-  OCTET_CHECK(bad_file, j.is_object() && j.contains("files"), "{}: `files` is missing", path);
-  check_same_files(parse_file_records(dump_json(j["files"]), path), text.files);
+  check_same_files(parse_file_records(dump_json(JsonObject(j, path).list("files")), path), text.files);
 }
 
 /// Sums are split among threads, so that another number of them rounds differently.
@@ -257,7 +256,7 @@ void warn_of_threads(Context& context, const std::string& run) {
   const std::string path = join_path(run, "env.json");
   if (!context.files->exists(path)) return;
   const Json env = parse_json(context.files->read(path), path);
-  const int64_t before = env.is_object() ? env.value("threads", int64_t{0}) : 0;
+  const int64_t before = JsonObject(env, path).find<int64_t>("threads").value_or(0);
   if (before > 0 && before != threads().size())
     context.warn(
         format("the run was started with {} threads and goes on with {}: its numbers are those of an "

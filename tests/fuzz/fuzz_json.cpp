@@ -1,4 +1,5 @@
-// JSON that is accepted reads back equal after writing.
+// JSON that is accepted reads back equal after writing; a key of an object has the type that is asked for, or is
+// refused.
 #include "base/json.hpp"
 #include "tests/support/fuzz_driver.hpp"
 
@@ -22,5 +23,21 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   fuzz::require(parse_json(dump_json(value), "again") == value, "round trip");
+  if (!value.is_object()) return 0;
+  const JsonObject object(value, "input");
+  for (const auto& [key, member] : value.items()) {
+    const auto one_or_refused = [&, k = key](const std::function<void(const std::string&)>& read) {
+      try {
+        read(k);
+      } catch (const Error& e) {
+        fuzz::require(e.code() == Code::bad_file && e.message().starts_with("input: `"), "the error names the key");
+      }
+    };
+    one_or_refused([&](const std::string& k) { object.get<int64_t>(k); });
+    one_or_refused([&](const std::string& k) { object.get<double>(k); });
+    one_or_refused([&](const std::string& k) { object.find<std::string>(k); });
+    one_or_refused([&](const std::string& k) { object.integer(k, -5, 5, 0); });
+    one_or_refused([&](const std::string& k) { object.object(k); });
+  }
   return 0;
 }

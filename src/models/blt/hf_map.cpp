@@ -9,70 +9,102 @@ namespace octet {
 
 namespace {
 
-// A JSON object of a config file with its path for messages.
-struct Section {
-  const Json& json;
-  std::string where;
+constexpr int64_t kMost = (int64_t{1} << 31) - 1;  // of any size in a config
 
-  bool has(const char* key) const { return json.contains(key) && !json[key].is_null(); }
-  Section section(const char* key) const {
-    OCTET_CHECK(bad_file, has(key) && json[key].is_object(), "{}: no table `{}`", where, key);
-    return {json[key], where + "." + key};
-  }
-  int64_t integer(const char* key, std::optional<int64_t> absent = {}) const {
-    if (!has(key) && absent) return *absent;
-    OCTET_CHECK(bad_file, has(key) && json[key].is_number_integer(), "{}: `{}` is {}, expected an integer", where, key,
-                text(key));
-    const int64_t v = json[key].get<int64_t>();
-    OCTET_CHECK(bad_file, v >= 0 && v < (int64_t{1} << 31), "{}: `{}` = {}, expected 0..2^31", where, key, v);
-    return v;
-  }
-  double real(const char* key, double absent) const {
-    if (!has(key)) return absent;
-    OCTET_CHECK(bad_file, json[key].is_number(), "{}: `{}` is {}, expected a number", where, key, text(key));
-    return json[key].get<double>();
-  }
-  bool flag(const char* key, bool absent) const {
-    if (!has(key)) return absent;
-    OCTET_CHECK(bad_file, json[key].is_boolean(), "{}: `{}` is {}, expected true or false", where, key, text(key));
-    return json[key].get<bool>();
-  }
-  std::string text(const char* key) const { return has(key) ? dump_json(json[key]) : "absent"; }
-};
+int64_t size_at(const JsonObject& o, const char* key, std::optional<int64_t> absent = {}) {
+  return o.integer(key, 0, kMost, absent);
+}
 
-nn::StackConfig read_stack(const Section& s, int64_t window, double theta) {
+// What octet computes in one way only; absent means that way.
+void expect_text(const JsonObject& o, const char* key, const std::string& only) {
+  if (o.has(key) && o.get<std::string>(key) != only) o.refuse(key, format("\"{}\"", only));
+}
+void expect_id(const JsonObject& o, const char* key, int64_t only) {
+  if (o.has(key) && o.get<int64_t>(key) != only) o.refuse(key, format("{}", only));
+}
+
+double read_theta(const JsonObject& s, double absent) {
+  if (s.has("rope_scaling")) s.refuse("rope_scaling", "null");
+  if (!s.has("rope_parameters")) return s.find<double>("rope_theta").value_or(absent);
+  const JsonObject rope = s.object("rope_parameters");
+  expect_text(rope, "rope_type", "default");
+  return rope.find<double>("rope_theta").value_or(absent);
+}
+
+nn::StackConfig read_stack(const JsonObject& s, int64_t window, double theta) {
+  expect_text(s, "hidden_act", "silu");
+  expect_id(s, "vocab_size", ByteCodec::kVocab);
   nn::StackConfig c;
-  c.layers = s.integer("num_hidden_layers");
-  c.width = s.integer("hidden_size");
-  c.hidden = s.integer("intermediate_size");
-  c.norm_eps = s.real("rms_norm_eps", s.real("norm_eps", 1e-5));
-  c.attention.heads = s.integer("num_attention_heads");
-  c.attention.kv_heads = s.integer("num_key_value_heads", c.attention.heads);
-  c.attention.head_dim = s.integer("head_dim", 0);
+  c.layers = s.integer("num_hidden_layers", 0, 1024);
+  c.width = s.integer("hidden_size", 2, 1 << 20);
+  c.hidden = s.integer("intermediate_size", 1, kMost);
+  c.norm_eps = s.find<double>("rms_norm_eps").value_or(s.find<double>("norm_eps").value_or(1e-5));
+  c.attention.heads = s.integer("num_attention_heads", 1, 1024);
+  c.attention.kv_heads = s.integer("num_key_value_heads", 1, 1024, c.attention.heads);
+  c.attention.head_dim = size_at(s, "head_dim", 0);
   c.attention.window = window;
-  c.attention.rope.theta =
-      s.has("rope_parameters") ? s.section("rope_parameters").real("rope_theta", theta) : s.real("rope_theta", theta);
-  OCTET_CHECK(bad_file, c.width >= 2 && c.hidden >= 1 && c.attention.heads >= 1 && c.attention.kv_heads >= 1,
-              "{}: sizes must be positive: hidden_size {}, intermediate_size {}, heads {}, key/value heads {}", s.where,
-              c.width, c.hidden, c.attention.heads, c.attention.kv_heads);
+  c.attention.rope.theta = read_theta(s, theta);
   return c;
 }
 
-HashConfig read_hash(const Section& top) {
+/// Absent: 512 bytes; null: no limit.
+int64_t read_window(const JsonObject& o, const char* key, const LoadOptions& options) {
+  if (options.hf_compat == "nowindow") return 0;
+  return o.contains(key) ? size_at(o, key, 0) : 512;
+}
+
+HashConfig read_hash(const JsonObject& top) {
+  constexpr const char* kSizes = "encoder_hash_byte_group_size";
   HashConfig h;
   NgramHashConfig& n = h.ngrams;
-  const auto& sizes = top.json.value("encoder_hash_byte_group_size", Json());
-  if (sizes.is_array()) {
+  if (top.has(kSizes)) {
     n.sizes.clear();
-    for (const auto& v : sizes) {
-      OCTET_CHECK(bad_file, v.is_number_integer(), "{}: encoder_hash_byte_group_size holds {}, expected integers",
-                  top.where, dump_json(v));
+    for (const Json& v : top.list(kSizes)) {
+      if (!v.is_number_integer()) top.refuse(kSizes, "a list of integers");
       n.sizes.push_back(v.get<int64_t>());
     }
   }
-  n.rows = top.integer("encoder_hash_byte_group_vocab", 500002);
-  n.functions = top.integer("encoder_hash_byte_group_nb_functions", 1);
+  n.rows = size_at(top, "encoder_hash_byte_group_vocab", 500002);
+  n.functions = size_at(top, "encoder_hash_byte_group_nb_functions", 1);
   return h;
+}
+
+/// The rule of `patching_mode` entropy: monotonicity goes before threshold_add, as in the published code.
+void read_entropy_rule(const JsonObject& top, PatcherConfig& rule) {
+  if (top.contains("patching_threshold") && !top.has("patching_threshold")) {
+    rule.kind = PatcherKind::entropy_topk;
+    return;
+  }
+  rule.kind = PatcherKind::entropy;
+  rule.threshold = top.find<double>("patching_threshold").value_or(1.335442066192627);
+  if (top.find<bool>("monotonicity").value_or(false)) {
+    rule.kind = PatcherKind::entropy_monotonic;
+  } else if (const auto add = top.find<double>("patching_threshold_add")) {
+    rule.kind = PatcherKind::entropy_combined;
+    rule.threshold_add = *add;
+  }
+}
+
+/// transformers reads `entropy` without its variants and takes every other mode for one patch per byte
+/// (blt.md 17.3): so does hf_compat. By default the rule is the one that the file names.
+PatcherConfig read_rule(const JsonObject& top, bool compat) {
+  const std::string mode = top.find<std::string>("patching_mode").value_or("entropy");
+  PatcherConfig rule;
+  rule.max_patch_length = size_at(top, "max_patch_length", 0);
+  rule.patch_size = top.find<double>("patch_size").value_or(4);
+  if (mode == "entropy") {
+    read_entropy_rule(top, rule);
+    if (compat && rule.kind != PatcherKind::entropy_topk) rule.kind = PatcherKind::entropy, rule.threshold_add.reset();
+  } else if (mode == "byte" || compat) {
+    rule.kind = PatcherKind::byte;
+  } else if (mode == "space") {
+    rule.kind = PatcherKind::space;
+  } else if (mode == "static") {
+    rule.kind = PatcherKind::static_;
+  } else {
+    top.refuse("patching_mode", "entropy, space, static or byte (--hf-compat masks: one patch per byte)");
+  }
+  return rule;
 }
 
 }  // namespace
@@ -80,38 +112,38 @@ HashConfig read_hash(const Section& top) {
 ModelConfig read_hf_blt_config(Files& files, const std::string& folder, const LoadOptions& options) {
   const std::string path = join_path(folder, "config.json");
   const Json json = parse_json(files.read(path), path, {16 << 20, 32});
-  const Section top{json, path};
-  OCTET_CHECK(bad_file, json.is_object() && json.value("model_type", "") == "blt",
-              "{}: model_type is {}, expected \"blt\"", path, json.is_object() ? top.text("model_type") : "absent");
-  const bool windows = options.hf_compat != "nowindow";
-  const int64_t window = !windows                                      ? 0
-                         : json.contains("local_attention_window_len") ? top.integer("local_attention_window_len", 0)
-                                                                       : 512;
-  const Section patcher = top.section("patcher_config");
-  const int64_t patcher_window = !windows                                  ? 0
-                                 : patcher.json.contains("sliding_window") ? patcher.integer("sliding_window", 0)
-                                                                           : 512;
+  const JsonObject top(json, path);
+  if (top.get<std::string>("model_type") != "blt") top.refuse("model_type", "\"blt\"");
+  for (const auto& [key, id] : {std::pair{"vocab_size", int64_t{ByteCodec::kVocab}},
+                                {"bos_token_id", ByteCodec::kBos},
+                                {"eos_token_id", ByteCodec::kEos}})
+    expect_id(top, key, id);
+  const int64_t window = read_window(top, "local_attention_window_len", options);
+  const JsonObject encoder = top.object("encoder_config"), decoder = top.object("decoder_config");
   ModelConfig c;
   c.kind = ModelKind::blt;
-  c.tied = top.flag("tie_word_embeddings", false);
+  c.tied = top.find<bool>("tie_word_embeddings").value_or(false);
   c.eos_cuts = options.hf_compat.empty();
-  c.encoder = read_stack(top.section("encoder_config"), window, 500000);
-  c.global = read_stack(top.section("global_config"), 0, 500000);
-  c.decoder = read_stack(top.section("decoder_config"), window, 500000);
-  c.patch_vectors = top.integer("cross_attn_k", 2);
+  c.encoder = read_stack(encoder, window, 500000);
+  c.global = read_stack(top.object("global_config"), 0, 500000);
+  c.decoder = read_stack(decoder, window, 500000);
+  c.patch_vectors = top.integer("cross_attn_k", 1, 64, 2);
   CrossAttentionConfig cross;
   cross.heads = c.encoder->attention.heads;
   cross.kv_heads = c.encoder->attention.kv_heads;
-  cross.all_encoder_layers = top.section("encoder_config").flag("cross_attn_all_layers", false);
+  cross.all_encoder_layers = encoder.find<bool>("cross_attn_all_layers").value_or(false);
   cross.pool_every_layer = true;
-  cross.all_decoder_layers = top.section("decoder_config").flag("cross_attn_all_layers", true);
+  cross.all_decoder_layers = decoder.find<bool>("cross_attn_all_layers").value_or(true);
   c.cross = cross;
   c.hash = read_hash(top);
   ModelPatcherConfig p;
-  p.rule.kind = json.value("patching_mode", "entropy") == "entropy" ? PatcherKind::entropy : PatcherKind::byte;
-  p.rule.threshold = top.real("patching_threshold", 1.335442066192627);
-  p.rule.max_patch_length = top.integer("max_patch_length", 0);
-  p.stack = read_stack(patcher, patcher_window, 10000);
+  p.rule = read_rule(top, !options.hf_compat.empty());
+  if (p.rule.reads_entropies()) {
+    if (!top.find<bool>("patch_in_forward").value_or(true))
+      top.refuse("patch_in_forward", "true: its patches are cut by an entropy model");
+    const JsonObject patcher = top.object("patcher_config");
+    p.stack = read_stack(patcher, read_window(patcher, "sliding_window", options), 10000);
+  }
   c.patcher = p;
   try {
     return checked(c);
@@ -173,7 +205,10 @@ Names hf_blt_names(const Blt& model) {
 std::unique_ptr<Blt> load_hf_blt(Context& context, const std::string& folder, const LoadOptions& options) {
   auto model = std::make_unique<Blt>(read_hf_blt_config(*context.files, folder, options));
   const Safetensors file = open_checkpoint(*context.files, folder);
-  std::set<std::string> left(file.names().begin(), file.names().end());
+  const bool asks_model = model->entropy_model() != nullptr;
+  std::set<std::string> left;
+  for (const std::string& name : file.names())  // a rule that asks no entropy model leaves the file's unread
+    if (asks_model || !name.starts_with("model.patcher.")) left.insert(name);
   for (const auto& [native, published] : hf_blt_names(*model)) {
     OCTET_CHECK(bad_file, file.has(published), "{}: tensor \"{}\" is missing", file.path(), published);
     left.erase(published);
