@@ -56,7 +56,7 @@ ModelPlace place_of(Context& context, const std::string& argument) {
 
 std::unique_ptr<Model> load_native(Context& context, const std::string& folder) {
   Files& files = *context.files;
-  if (files.exists(join_path(folder, "meta.json"))) verify_checkpoint(files, folder);
+  verify_checkpoint(files, folder);
   const std::string path = join_path(folder, "config.toml");
   const ModelConfig config = parse_toml_table<ModelConfig>(files.read(path), path, "model");
   const Safetensors weights = open_checkpoint(files, join_path(folder, "model.safetensors"));
