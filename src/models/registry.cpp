@@ -58,8 +58,9 @@ std::unique_ptr<Model> load_native(Context& context, const std::string& folder) 
   Files& files = *context.files;
   verify_checkpoint(files, folder);
   const std::string path = join_path(folder, "config.toml");
-  const ModelConfig config = parse_toml_table<ModelConfig>(files.read(path), path, "model");
+  const ModelConfig config = checked(parse_toml_table<ModelConfig>(files.read(path), path, "model"));
   const Safetensors weights = open_checkpoint(files, join_path(folder, "model.safetensors"));
+  check_size(weights, config);
   std::unique_ptr<Model> model;
   if (config.kind == ModelKind::blt) {
     auto blt = std::make_unique<Blt>(config);

@@ -96,7 +96,9 @@ TEST_F(NativeCheckpoint, BadConfigsAreRefused) {
         {"[model]\nkinds = \"blt\"\n", Code::bad_config, "unknown key `kinds`"},
         {"[model]\nkind = \"transformer\"\n[model.stack]\nwidth = 15\n", Code::bad_config, "width = 15"},
         {"[model]\nkind = \"transformer\"\n[model.encoder]\n", Code::bad_config, "model.encoder"},
-        {"[model]\nkind = \"transformer\"\n[model.stack]\nwidth = 32\n", Code::bad_file, "expected ["}}) {
+        {"[model]\nkind = \"transformer\"\n[model.stack]\nwidth = 32\n", Code::bad_file, "expected ["},
+        {"[model]\nkind = \"transformer\"\n[model.stack]\nwidth = 65536\nlayers = 1024\n", Code::bad_file,
+         "numbers, the config describes a model of "}}) {
     SCOPED_TRACE(config);
     with(config);
     expect_refused(code, part);

@@ -1,6 +1,7 @@
 #include "models/weights.hpp"
 
 #include "base/error.hpp"
+#include "models/parameter_count.hpp"
 
 #include <cmath>
 #include <cstring>
@@ -28,6 +29,16 @@ DType dtype_of(const Tensor& t) {
 std::string shape_text(const std::vector<int64_t>& shape) { return "[" + join_numbers(shape, ",") + "]"; }
 
 }  // namespace
+
+void check_size(const Safetensors& file, const ModelConfig& config) {
+  constexpr int64_t kSlack = 64 << 20;  // smaller misfits are found tensor by tensor
+  const ParameterCount count = count_parameters(config);
+  const int64_t asked = count.trained() + count.patcher;
+  int64_t held = 0;
+  for (const std::string& tensor : file.names()) held += file.info(tensor).n_elements();
+  OCTET_CHECK(bad_file, asked <= held + kSlack, "{}: holds {} numbers, the config describes a model of {}", file.path(),
+              held, asked);
+}
 
 void check_shape(const Safetensors& file, const std::string& tensor, const std::vector<int64_t>& shape) {
   const TensorInfo& info = file.info(tensor);

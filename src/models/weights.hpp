@@ -1,9 +1,13 @@
 // Parameters <-> safetensors files.
 #pragma once
 #include "data/formats/safetensors.hpp"
+#include "models/config.hpp"
 #include "nn/parameters.hpp"
 
 namespace octet {
+
+/// Error(bad_file) if the config describes far more numbers than the file holds: before a model of that size is made.
+void check_size(const Safetensors& file, const ModelConfig& config);
 
 /// Error(bad_file) unless the tensor has this shape and a floating point type.
 void check_shape(const Safetensors& file, const std::string& tensor, const std::vector<int64_t>& shape);

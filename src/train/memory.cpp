@@ -1,6 +1,7 @@
 #include "train/memory.hpp"
 
 #include "base/error.hpp"
+#include "models/parameter_count.hpp"
 
 #include <algorithm>
 
@@ -47,32 +48,6 @@ double activation_bytes(const ModelConfig& m, const MemoryShape& shape) {
   return bytes + N * (kHead + 32 * static_cast<double>(e.width));
 }
 
-double stack_parameters(const nn::StackConfig& s) {
-  const auto D = static_cast<double>(s.width), C = static_cast<double>(s.head_width());
-  const double query = static_cast<double>(s.attention.heads) * C, key = static_cast<double>(s.kv_heads()) * C;
-  const double block = 2 * D * query + 2 * D * key + 3 * D * static_cast<double>(s.hidden_width()) + 2 * D;
-  return static_cast<double>(s.layers) * block;
-}
-
-double byte_model_parameters(const nn::StackConfig& s, bool tied) {
-  return stack_parameters(s) + static_cast<double>(ByteCodec::kVocab * s.width * (tied ? 1 : 2) + s.width);
-}
-
-double blt_parameters(const ModelConfig& m) {
-  const nn::StackConfig &e = *m.encoder, &g = *m.global, &d = *m.decoder;
-  const auto E = static_cast<double>(e.width), G = static_cast<double>(g.width),
-             k = static_cast<double>(m.patch_vectors);
-  const CrossAttentionConfig c = m.cross.value_or(CrossAttentionConfig{});
-  const double cross = 4 * E * E + 2 * E;
-  const double crosses =
-      static_cast<double>((c.all_encoder_layers ? e.layers : 1) + (c.all_decoder_layers ? d.layers : 1));
-  double n = stack_parameters(e) + stack_parameters(g) + stack_parameters(d) + crosses * cross;
-  n += 2 * ByteCodec::kVocab * E + 2 * k * E * E + E;             // byte table, head, pool, norm
-  n += k * E == G ? k * E * (G - E) : 2 * k * E * G - k * E * E;  // projections between the widths
-  if (m.hash) n += static_cast<double>(m.hash->ngrams.tables() * m.hash->ngrams.rows) * E;
-  return n;
-}
-
 std::string megabytes(int64_t bytes) {
   const double mb = static_cast<double>(bytes) / 1e6;
   return mb < 1000 ? format("{:.1f} MB", mb) : format("{:.1f} GB", mb / 1000);
@@ -80,18 +55,11 @@ std::string megabytes(int64_t bytes) {
 
 }  // namespace
 
-std::pair<int64_t, int64_t> count_parameters(const ModelConfig& model) {
-  const auto whole = [](double n) { return static_cast<int64_t>(std::min(n, 1e17)); };
-  if (model.kind == ModelKind::transformer) return {whole(byte_model_parameters(*model.stack, model.tied)), 0};
-  double patcher = 0;
-  if (model.patcher && model.patcher->stack) patcher = byte_model_parameters(*model.patcher->stack, false);
-  return {whole(blt_parameters(model)), whole(patcher)};
-}
-
 MemoryNeed estimate_memory(const ModelConfig& model, const MemoryShape& shape) {
   MemoryNeed need;
-  const auto [trained, patcher] = count_parameters(model);
-  need.weights = 4 * (trained + patcher);
+  const ParameterCount count = count_parameters(model);
+  const int64_t trained = count.trained();
+  need.weights = 4 * (trained + count.patcher);
   need.gradients = 4 * trained;
   need.moments = 8 * trained;
   need.copies = shape.precision == Precision::bf16 ? 4 * trained : 0;

@@ -22,10 +22,6 @@ struct MemoryShape {
   bool recompute = false;
 };
 
-/// Numbers in the trained part of a new model of this config and, second, in its patcher; within 2 %, nothing
-/// allocated.
-std::pair<int64_t, int64_t> count_parameters(const ModelConfig& model);
-
 /// An estimate from shapes, 1 to 2 times what a step takes at its peak (memory_test.cpp). REQUIRES a checked config.
 MemoryNeed estimate_memory(const ModelConfig& model, const MemoryShape& shape);
 

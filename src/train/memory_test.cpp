@@ -81,16 +81,6 @@ TEST(Memory, EstimateCoversAStep) {
   expect_covered(kBlt, shape_of(Precision::fp32, 4, 256));
 }
 
-TEST(Memory, ParametersAreCountedWithoutAModel) {
-  for (const char* toml :
-       {kTransformer, kBlt, "kind = \"transformer\"\ntied = true\nstack = {attention = {heads = 8, kv_heads = 2}}",
-        "kind = \"blt\"\nglobal = {width = 384}\ncross = {all_encoder_layers = true}\npatcher = {kind = \"space\"}"}) {
-    const ModelConfig config = checked(parse_toml<ModelConfig>(toml, "test"));
-    const auto exact = static_cast<double>(make_model(config, 1)->parameters().count());
-    EXPECT_NEAR(static_cast<double>(count_parameters(config).first), exact, 0.02 * exact) << toml;
-  }
-}
-
 TEST(Memory, RefusalNamesThePartsAndWhatHelps) {
   MemoryNeed need{
       .weights = 4000000, .gradients = 4000000, .moments = 8000000, .copies = 0, .activations = 30000000, .text = 0};

@@ -3,6 +3,7 @@
 #include "base/json.hpp"
 #include "base/machine.hpp"
 #include "data/checkpoint_folder.hpp"
+#include "models/parameter_count.hpp"
 #include "models/registry.hpp"
 #include "train/prepare.hpp"
 
@@ -173,14 +174,6 @@ void check_context(const Config& c, const Model& model) {
               c.data.row, context);
 }
 
-/// Without the patcher.
-int64_t parameter_count(Model& model) {
-  int64_t n = 0;
-  for (const auto& [name, item] : model.parameters().items())
-    if (!name.starts_with("patcher.")) n += item->value.numel();
-  return n;
-}
-
 std::string default_name(const DataConfig& data) {
   if (data.train.empty()) return {};
   if (data.train[0] == kStandardInput) return "stdin";
@@ -196,11 +189,11 @@ void announce(Context& context, const Begun& b) {
                       enum_name(c.train.precision)));
 }
 
-RunStatus first_status(Context& context, const Config& c, Model& model) {
+RunStatus first_status(Context& context, const Config& c) {
   RunStatus s;
   s.command = "train";
   s.name = c.run.name.empty() ? default_name(c.data) : c.run.name;
-  s.parameters = parameter_count(model);
+  s.parameters = count_parameters(c.model).trained();
   s.model = model_line(c, s.parameters);
   s.started = context.now();
   return s;
@@ -224,7 +217,7 @@ Begun begin_new(Context& context, Config c) {
   s.config = c = resolved(c, *s.loader);
   const std::string about_patcher = prepare_patcher(context, *s.model, text.train, c.data.row, s.precision);
   s.optimiser = make_optimiser(s.model->parameters(), adamw_options(c.train), c.train.group);
-  b.status = first_status(context, c, *s.model);
+  b.status = first_status(context, c);
   const std::string path = c.run.folder.empty() ? new_run_folder(files, "runs", context.now(), b.status.name,
                                                                  static_cast<uint64_t>(process_id()))
                                                 : c.run.folder;

@@ -2,6 +2,7 @@
 
 #include "base/json.hpp"
 #include "base/machine.hpp"
+#include "models/parameter_count.hpp"
 #include "models/registry.hpp"
 #include "train/roof.hpp"
 #include "train/setup.hpp"
@@ -74,7 +75,7 @@ std::vector<std::string> plan(Context& context, const Config& given) {
   const auto flops = model->flops_per_unit(c.data.row, c.model.patcher ? c.model.patcher->rule.target : 4);
   const double rate = kUsualShare * measured_roof(precision) / (3 * flops.model + flops.patcher);
   const auto mega = [](double n) { return format("{:.1f} MB", n / 1e6); };
-  return {format("model   {}, {}", model_line(c, count_parameters(c.model).first),
+  return {format("model   {}, {}", model_line(c, count_parameters(c.model).trained()),
                  enum_name(precision == Precision::bf16 ? TrainPrecision::bf16 : TrainPrecision::fp32)),
           format("text    {} to learn from, {} held out; {} steps read {}, {:.2f} times the text",
                  mega(static_cast<double>(bytes)), mega(static_cast<double>(held_out)), steps, mega(units),

@@ -203,8 +203,10 @@ Names hf_blt_names(const Blt& model) {
 }
 
 std::unique_ptr<Blt> load_hf_blt(Context& context, const std::string& folder, const LoadOptions& options) {
-  auto model = std::make_unique<Blt>(read_hf_blt_config(*context.files, folder, options));
+  const ModelConfig config = read_hf_blt_config(*context.files, folder, options);
   const Safetensors file = open_checkpoint(*context.files, folder);
+  check_size(file, config);
+  auto model = std::make_unique<Blt>(config);
   const bool asks_model = model->entropy_model() != nullptr;
   std::set<std::string> left;
   for (const std::string& name : file.names())  // a rule that asks no entropy model leaves the file's unread

@@ -204,6 +204,10 @@ TEST_F(HfBlt, WeightsThatDoNotFitAreRefused) {
   expect_refused("unexpected tensor \"model.extra.weight\" (1 in all)");
   write_tensors(whole, DType::i32);
   expect_refused("is I32, expected a floating point type");
+  Json config = tiny_hf_config();
+  config["global_config"]["intermediate_size"] = 2'000'000'000;
+  write_config(config);
+  expect_refused("numbers, the config describes a model of ");
   fs::remove(scratch_ / "model.safetensors");
   expect_refused("model.safetensors");
 }
