@@ -9,7 +9,7 @@ if(launcher_sources)
     COMMAND ${CMAKE_COMMAND} -DFOLDER=${CMAKE_SOURCE_DIR}/configs/presets -DOUT=${preset_table}
             -P ${CMAKE_SOURCE_DIR}/cmake/presets.cmake)
   add_library(octet_app STATIC ${launcher_sources} ${preset_table})
-  target_link_libraries(octet_app PUBLIC octet_data ${CMAKE_DL_LIBS})
+  target_link_libraries(octet_app PUBLIC octet_config ${CMAKE_DL_LIBS})
   if(OCTET_TORCH)
     set_source_files_properties(${CMAKE_SOURCE_DIR}/src/app/cmd_doctor.cpp PROPERTIES COMPILE_DEFINITIONS
       "OCTET_LIBTORCH_DIR=\"${Libtorch_LIB_DIR}\";OCTET_LIBTORCH_VERSION=\"${Libtorch_VERSION}\"")

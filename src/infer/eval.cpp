@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "base/json.hpp"
 #include "data/documents.hpp"
+#include "data/model_place.hpp"
 #include "data/patch_stats.hpp"
 #include "infer/load.hpp"
 #include "infer/windows.hpp"
@@ -69,7 +70,7 @@ Result result_of(const std::string& file, const Sums& sums, const Model& model, 
 
 // The rows a checkpoint was trained on, from its meta.json; 0 if it does not say.
 int64_t trained_row(Context& context, const std::string& argument) {
-  const std::string folder = find_model(context, argument).checkpoint;
+  const std::string folder = find_model(context, argument).checkpoint(*context.files);
   const std::string path = join_path(folder, "meta.json");
   if (!context.files->exists(path)) return 0;
   const Json meta = parse_json(context.files->read(path), path);

@@ -15,18 +15,8 @@ struct LoadOptions {
       hf_compat;  // "": paper's masks; "masks": no EOS cuts; "nowindow": neither EOS cuts nor windows (blt.md 17.3)
 };
 
-/// What a model argument names (architecture.md 5).
-struct ModelPlace {
-  std::string path;        // folder that exists
-  std::string found;       // "path", "run last", ...: for messages
-  std::string checkpoint;  // path, or the newest checkpoint if path is a run
-};
-
-/// Finds a model argument: path (checkpoint, run, Hugging Face folder), run name (`last`, `@2`, unique part), ./models,
-/// OCTET_HOME. Throws Error(bad_file) listing the places looked at; two hits of one kind are an error naming both.
-ModelPlace find_model(Context& context, const std::string& argument);
-
-/// Reads a native checkpoint, a run (its newest checkpoint) or a published checkpoint. Everything is checked against
+/// Reads what a model argument names (data/model_place.hpp): a native checkpoint, a run's newest checkpoint or a
+/// published checkpoint. Everything is checked against
 /// the config before a parameter is touched: no missing, unexpected or misshapen tensor.
 std::unique_ptr<Model> load_model(Context& context, const std::string& argument, const LoadOptions& options = {});
 

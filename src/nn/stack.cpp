@@ -9,24 +9,6 @@
 
 namespace octet::nn {
 
-int64_t ffn_width(int64_t width, int64_t multiple_of) {
-  const int64_t h = 2 * 4 * width / 3;
-  return (h + multiple_of - 1) / multiple_of * multiple_of;
-}
-
-int64_t StackConfig::hidden_width() const { return hidden ? hidden : ffn_width(width, 32); }
-
-void StackConfig::check(const std::string& where) const {
-  const auto& a = attention;
-  if (a.head_dim == 0)
-    OCTET_CHECK(bad_config, width % a.heads == 0, "{}: width = {} is not a multiple of attention.heads = {}", where,
-                width, a.heads);
-  OCTET_CHECK(bad_config, head_width() % 2 == 0, "{}: head width = {}, expected an even number (rotary pairs)", where,
-              head_width());
-  OCTET_CHECK(bad_config, a.heads % kv_heads() == 0,
-              "{}: attention.heads = {} is not a multiple of attention.kv_heads = {}", where, a.heads, kv_heads());
-}
-
 Stack::Stack(const StackConfig& config, Parameters& parameters, const std::string& prefix) : config_(config) {
   const int64_t D = config.width, C = config.head_width(), H = config.attention.heads, G = config.kv_heads(),
                 F = config.hidden_width();

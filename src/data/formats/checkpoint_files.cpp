@@ -43,13 +43,14 @@ bool ends_with_any(const std::string& name, std::initializer_list<std::string_vi
 
 bool is_pickle(const std::string& name) { return ends_with_any(name, {".bin", ".pt", ".pth", ".ckpt", ".pkl"}); }
 
-[[noreturn]] void refuse_pickle(const std::string& path) {
+}  // namespace
+
+void refuse_pickle(const std::string& path) {
+  if (!is_pickle(path)) return;
   throw Error(Code::bad_file, format("{}: a pickle can run code and is never opened, expected safetensors", path),
               "convert it where you trust it, in Python: "
               "safetensors.torch.save_file(torch.load(FILE, weights_only=True), \"model.safetensors\")");
 }
-
-}  // namespace
 
 Safetensors open_safetensors(Files& files, const std::string& path, SafetensorsLimits limits) {
   std::vector<Safetensors::Shard> shards;
@@ -85,15 +86,14 @@ Safetensors open_checkpoint(Files& files, const std::string& path, SafetensorsLi
   const FileKind kind = files.info(path).kind;
   OCTET_CHECK(bad_file, kind != FileKind::missing, "{}: no such file or folder", path);
   if (kind != FileKind::folder) {
-    if (is_pickle(path)) refuse_pickle(path);
+    refuse_pickle(path);
     return path.ends_with(".index.json") ? open_safetensors_index(files, path, limits)
                                          : open_safetensors(files, path, limits);
   }
   const std::string single = join_path(path, kSingle), index = join_path(path, kIndex);
   if (files.exists(single)) return open_safetensors(files, single, limits);
   if (files.exists(index)) return open_safetensors_index(files, index, limits);
-  for (const std::string& entry : files.list(path))
-    if (is_pickle(entry)) refuse_pickle(join_path(path, entry));
+  for (const std::string& entry : files.list(path)) refuse_pickle(join_path(path, entry));
   fail(Code::bad_file, "{}: found neither {} nor {}", path, kSingle, kIndex);
 }
 

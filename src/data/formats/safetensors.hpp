@@ -85,6 +85,9 @@ Safetensors open_safetensors(Files&, const std::string& path, SafetensorsLimits 
 /// error.
 Safetensors open_safetensors_index(Files&, const std::string& index_path, SafetensorsLimits limits = {});
 
+/// Throws Error(bad_file), which says how to convert it, if the name is that of a pickle (.bin, .pt, .pth, ...).
+void refuse_pickle(const std::string& path);
+
 /// A file, an index, or a folder with model.safetensors or model.safetensors.index.json (first hit). Pickles (.bin,
 /// .pt, .pth) are never opened; the error says how to convert them.
 Safetensors open_checkpoint(Files&, const std::string& path, SafetensorsLimits limits = {});

@@ -2,6 +2,7 @@
 #include "models/blt/hf_map.hpp"
 
 #include "base/json.hpp"
+#include "models/blt/hf_config.hpp"
 #include "tests/support/torch_support.hpp"
 
 #include <cmath>
@@ -53,8 +54,8 @@ class HfBlt : public testing::Test {
   HfBlt() { write_config(tiny_hf_config()); }
   void write_config(const Json& config) { write_config_text(dump_json(config)); }
   void write_config_text(const std::string& text) { context_.files->write_atomically(scratch_ / "config.json", text); }
-  ModelConfig read(const LoadOptions& options = {}) {
-    return read_hf_blt_config(*context_.files, scratch_.path(), options);
+  ModelConfig read(const std::string& hf_compat = {}) {
+    return read_hf_blt_config(*context_.files, scratch_.path(), hf_compat);
   }
   void write_tensors(const Tensors& tensors, DType dtype = DType::f32) {
     std::vector<TensorSource> sources;
@@ -159,7 +160,7 @@ TEST_F(HfBlt, PatchingModesBecomeTheRulesTheyName) {
     config.update(Json::parse(c.edit));
     write_config(config);
     EXPECT_EQ(read().patcher->rule.kind, c.kind);
-    EXPECT_EQ(read({.hf_compat = "masks"}).patcher->rule.kind, c.compat);
+    EXPECT_EQ(read("masks").patcher->rule.kind, c.compat);
   }
 }
 

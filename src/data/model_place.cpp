@@ -1,0 +1,54 @@
+#include "data/model_place.hpp"
+
+#include "base/error.hpp"
+#include "data/formats/safetensors.hpp"
+
+namespace octet {
+
+namespace {
+
+bool is_model_folder(Files& files, const std::string& path) {
+  return is_checkpoint(files, path) || files.exists(join_path(path, "config.json"));
+}
+
+[[noreturn]] void refuse_file(Files& files, const std::string& path) {
+  refuse_pickle(path);
+  const std::string folder = parent_folder(path);
+  throw Error(Code::bad_file, format("{}: is a file, a model is a folder of config and weights", path),
+              is_model_folder(files, folder) ? format("its folder is one: {}", folder)
+                                             : "config.toml or config.json, and model.safetensors beside it");
+}
+
+}  // namespace
+
+bool is_checkpoint(Files& files, const std::string& folder) {
+  return files.exists(join_path(folder, "config.toml")) && files.exists(join_path(folder, "model.safetensors"));
+}
+
+bool holds_model(Files& files, const std::string& folder) {
+  return is_model_folder(files, folder) || is_run(files, folder);
+}
+
+ModelPlace find_model(Context& context, const std::string& argument) {
+  Files& files = *context.files;
+  OCTET_CHECK(bad_file, !argument.empty(), "no model was named");
+  const FileKind kind = files.info(argument).kind;
+  if (kind == FileKind::folder && is_model_folder(files, argument)) return {argument, {}, "path"};
+  if (CheckpointPlace run = find_checkpoint(context, argument); !run.run.empty()) return {{}, std::move(run), "runs"};
+  if (kind != FileKind::missing && kind != FileKind::folder) refuse_file(files, argument);
+  OCTET_CHECK(bad_file, kind != FileKind::folder,
+              "{}: holds no model, expected config.toml + model.safetensors, a run, or config.json", argument);
+  std::vector<std::string> places = {"models"};
+  if (!context.home.empty()) places.push_back(join_path(context.home, "models"));
+  for (const std::string& place : places) {
+    const std::string path = join_path(place, argument);
+    if (files.info(path).kind == FileKind::folder && is_model_folder(files, path)) return {path, {}, place};
+  }
+  std::vector<std::string> looked = run_roots(context);
+  looked.insert(looked.end(), places.begin(), places.end());
+  throw Error(Code::bad_file,
+              format("no model `{}`: no such path, and nothing of that name in {}", argument, join(looked, ", ")),
+              "`octet runs` lists runs; a run's name, part of it, or `last` names its newest checkpoint");
+}
+
+}  // namespace octet
