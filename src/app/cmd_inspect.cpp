@@ -1,8 +1,12 @@
 #include "app/cmd_inspect.hpp"
 
+#include "app/inspect_model.hpp"
 #include "app/terminal.hpp"
-#include "data/formats/safetensors.hpp"
-#include "data/runs.hpp"
+#include "base/json.hpp"
+#include "data/documents.hpp"
+#include "data/model_place.hpp"
+
+#include <algorithm>
 
 namespace octet::app {
 
@@ -14,69 +18,163 @@ struct TensorRow {
   int64_t n_bytes = 0;
   OCTET_REPORT(TensorRow, name, dtype, shape, n_bytes)
 };
+struct TextReport {
+  int64_t files = 0, documents = 0, bytes = 0, lines = 0, bad_lines = 0;
+  OCTET_REPORT(TextReport, files, documents, bytes, lines, bad_lines)
+};
+struct PatchReport {  // of held-out text, as the run measured it last
+  int64_t step = 0;
+  double mean = 0;
+  int64_t median = 0, p95 = 0, max = 0;
+  OCTET_REPORT(PatchReport, step, mean, median, p95, max)
+};
 struct InspectReport {
-  std::string path, kind;
-  int64_t n_bytes = 0, n_elements = 0;
-  std::vector<std::pair<std::string, int64_t>> elements;  // by type
-  std::map<std::string, std::string> metadata;
-  std::vector<TensorRow> tensors;
-  OCTET_REPORT(InspectReport, path, kind, n_bytes, n_elements, elements, metadata, tensors)
+  std::string path, kind;  // checkpoint, published, safetensors, config, text, run (one without a checkpoint)
+  int64_t n_bytes = 0, n_tensors = 0, n_elements = 0;
+  std::vector<std::pair<std::string, int64_t>> elements = {};  // by type
+  std::map<std::string, std::string> metadata = {};
+  std::vector<TensorRow> tensors = {};
+  std::optional<RunStatus> run = {};
+  std::optional<PatchReport> patches = {};
+  std::optional<ModelReport> model = {};
+  std::optional<TextReport> text = {};
+  OCTET_REPORT(InspectReport, path, kind, n_bytes, n_tensors, n_elements, elements, metadata, tensors, run, patches,
+               model, text)
 };
 
-std::string grouped(int64_t n) {  // 134,515,008
-  std::string digits = std::to_string(n);
-  for (auto i = std::ssize(digits) - 3; i > 0; i -= 3) digits.insert(digits.begin() + i, ',');
-  return digits;
-}
-
-InspectReport inspect_tensors(const Safetensors& tensors, const std::string& path, const std::string& kind) {
-  InspectReport report{path, kind, tensors.total_bytes(), 0, {}, tensors.metadata(), {}};
+void add_tensors(InspectReport& report, const Safetensors& tensors, bool list) {
+  report.n_bytes = tensors.total_bytes();
+  report.n_tensors = std::ssize(tensors.names());
+  report.metadata = tensors.metadata();
   for (const std::string& name : tensors.names()) {
     const TensorInfo& t = tensors.info(name);
-    report.tensors.push_back({t.name, octet::name(t.dtype), t.shape, t.n_bytes()});
+    if (list) report.tensors.push_back({t.name, octet::name(t.dtype), t.shape, t.n_bytes()});
     report.n_elements += t.n_elements();
     auto at = report.elements.begin();
     while (at != report.elements.end() && at->first != octet::name(t.dtype)) ++at;
     if (at == report.elements.end()) at = report.elements.insert(at, {octet::name(t.dtype), 0});
     at->second += t.n_elements();
   }
+}
+
+std::optional<PatchReport> last_patches(Files& files, const std::string& run) {
+  const std::string path = join_path(run, "patches.jsonl");
+  if (!files.exists(path)) return {};
+  Bytes lines = files.read(path);
+  while (lines.ends_with('\n')) lines.pop_back();
+  if (lines.empty()) return {};
+  const Json line = parse_json(ByteView(lines).substr(lines.rfind('\n') + 1), path, {1 << 24, 8});
+  const JsonObject o(line, path);
+  return PatchReport{o.get<int64_t>("step"), o.get<double>("mean"), o.get<int64_t>("median"), o.get<int64_t>("p95"),
+                     o.get<int64_t>("max")};
+}
+
+InspectReport inspect_place(Context& context, const ModelPlace& place, bool list) {
+  Files& files = *context.files;
+  InspectReport report{.path = place.run.run, .kind = "run"};
+  if (!place.run.run.empty() && is_run(files, place.run.run)) {
+    report.run = read_run(files, place.run.run).status;
+    report.patches = last_patches(files, place.run.run);
+    if (place.run.part.empty() && newest_checkpoint(files, place.run.run).empty()) return report;
+  }
+  report.path = place.checkpoint(files);
+  report.kind = is_checkpoint(files, report.path) ? "checkpoint" : "published";
+  add_tensors(report, open_checkpoint(files, report.path), list);
+  report.model = inspect_model(files, report.path);
   return report;
 }
 
-void show(Context& context, const InspectReport& report) {
-  if (context.json) return context.out(to_json(report) + "\n");
-  std::string text =
-      format("{}   {}  {}  {} tensors  {} elements ", report.path, report.kind,
-             bytes_text(static_cast<double>(report.n_bytes)), report.tensors.size(), grouped(report.n_elements));
-  for (const auto& [type, n] : report.elements) text += format(" {} {}", type, grouped(n));
-  text += "\n";
-  for (const auto& [key, value] : report.metadata) text += format("  {} = {}\n", key, value.substr(0, 200));
-  for (const TensorRow& t : report.tensors)
-    text += format("{:<48} {:>5} [{}]\n", t.name, t.dtype, join_numbers(t.shape, ","));
-  context.out(text);
+InspectReport inspect_text(Context& context, const std::string& path) {
+  const DocumentSet set = read_documents(context, {path}, {.bad_lines = BadLines::skip, .text_only = true});
+  InspectReport report{.path = path, .kind = "text"};
+  TextReport text{.files = std::ssize(set.files()), .documents = set.size(), .bytes = set.total_bytes()};
+  for (int64_t i = 0; i < set.size(); ++i) {
+    const ByteView document = set[i];
+    text.lines += std::count(document.begin(), document.end(), '\n') + !document.ends_with('\n');
+  }
+  for (const FileRecord& f : set.files()) text.bad_lines += f.bad_lines, report.n_bytes += f.size;
+  report.text = text;
+  return report;
+}
+
+// Its name says so, or its first bytes: the length of a header of JSON, then the header.
+bool is_tensor_file(Files& files, const std::string& path, int64_t size) {
+  if (path.ends_with(".safetensors") || path.ends_with(".safetensors.index.json")) return true;
+  if (size < 9) return false;
+  const Bytes head = files.read(path, 0, 9);
+  uint64_t length = 0;
+  for (size_t i = 8; i-- > 0;) length = length << 8 | byte(head[i]);
+  return head[8] == '{' && length <= static_cast<uint64_t>(size) - 8;
+}
+
+bool is_config(const std::string& path, ByteView text) {
+  return path.ends_with(".toml") && (text.starts_with("[model]") || text.find("\n[model]") != ByteView::npos);
+}
+
+InspectReport inspect_file(Context& context, const std::string& path) {
+  Files& files = *context.files;
+  const int64_t size = files.info(path).size;
+  refuse_pickle(path);
+  InspectReport report{.path = path, .kind = "safetensors"};
+  if (is_tensor_file(files, path, size)) return add_tensors(report, open_checkpoint(files, path), true), report;
+  if (const Bytes text = path.ends_with(".toml") ? files.read(path) : Bytes(); is_config(path, text)) {
+    report.kind = "config", report.n_bytes = size;
+    report.model = describe(checked(parse_toml_table<ModelConfig>(text, path, "model")));
+    return report;
+  }
+  return inspect_text(context, path);
+}
+
+std::string run_text(const InspectReport& r, const std::string& name) {
+  const RunStatus& s = *r.run;
+  std::string out = format("{}   run  {}  {}  step {}/{}", name, s.state, s.model, s.step, s.steps);
+  if (s.val_bpb) out += format("  val bpb {:.3f}", *s.val_bpb);
+  out += "\n";
+  if (r.patches)
+    out += format("  patches  mean {:.2f} B  median {}  p95 {}  max {}   (step {})\n", r.patches->mean,
+                  r.patches->median, r.patches->p95, r.patches->max, r.patches->step);
+  return out;
+}
+
+std::string tensors_text(const InspectReport& r) {
+  std::string out = format("{} tensors  {} elements ", r.n_tensors, grouped(r.n_elements));
+  for (const auto& [type, n] : r.elements) out += format(" {} {}", type, grouped(n));
+  out += "\n";
+  for (const auto& [key, value] : r.metadata) out += format("  {} = {}\n", key, value.substr(0, 200));
+  for (const TensorRow& t : r.tensors)
+    out += format("{:<48} {:>5} [{}]\n", t.name, t.dtype, join_numbers(t.shape, ","));
+  return out;
+}
+
+void show(Context& context, const InspectReport& r, const std::string& run) {
+  if (context.json) return context.out(to_json(r) + "\n");
+  std::string out;
+  if (r.run) out += run_text(r, run);
+  if (r.kind != "run") out += format("{}   {}  {}", r.path, r.kind, bytes_text(static_cast<double>(r.n_bytes)));
+  if (r.text) {
+    const TextReport& t = *r.text;
+    out += format("   documents: {}  bytes: {}  lines: {}  files: {}", grouped(t.documents), grouped(t.bytes),
+                  grouped(t.lines), grouped(t.files));
+    if (t.bad_lines) out += format("  bad lines: {}", grouped(t.bad_lines));
+  }
+  if (r.n_tensors) out += "  " + tensors_text(r);
+  if (!out.ends_with('\n')) out += "\n";
+  if (r.model) out += model_text(*r.model);
+  context.out(out);
 }
 
 }  // namespace
 
 int cmd_inspect(Context& context, const InspectConfig& config) {
-  Files& files = *context.files;
-  std::string path = config.path;
-  if (!files.exists(path)) path = find_run(context, path);
-  const FileKind kind = files.info(path).kind;
-  OCTET_CHECK(bad_file, kind == FileKind::file || kind == FileKind::folder, "{}: no such file, folder or run",
-              config.path);
-  if (kind == FileKind::file)
-    return show(context, inspect_tensors(open_checkpoint(files, path), path, "safetensors")), 0;
-  if (is_run(files, path)) {
-    const RunStatus status = read_run(files, path).status;
-    if (!context.json)
-      context.out(
-          format("{}   run  {}  {}  step {}/{}\n", path, status.state, status.model, status.step, status.steps));
-    const std::string run = path;
-    path = newest_checkpoint(files, run);
-    OCTET_CHECK(bad_file, !path.empty(), "{}: the run has no checkpoint yet", run);
-  }
-  return show(context, inspect_tensors(open_checkpoint(files, path), path, "checkpoint")), 0;
+  const std::string& path = config.path;
+  const FileKind kind = context.files->info(path).kind;
+  if (kind == FileKind::file || path == "-")
+    return show(context, path == "-" ? inspect_text(context, path) : inspect_file(context, path), ""), 0;
+  if (kind == FileKind::folder && !holds_model(*context.files, path))
+    return show(context, inspect_text(context, path), ""), 0;
+  const ModelPlace place = find_model(context, path);
+  show(context, inspect_place(context, place, config.tensors), place.run.run);
+  return 0;
 }
 
 }  // namespace octet::app

@@ -26,7 +26,7 @@ Command own(std::string id, std::string help, int (*run)(Context&, const C&)) {
 
 std::vector<Command> make_commands() {
   std::vector<Command> table = {OCTET_JOBS(OCTET_LAUNCHER_ROW)};
-  table.push_back(own("inspect", "what a model, checkpoint or tensor file holds", cmd_inspect));
+  table.push_back(own("inspect", "what a model, tensor file, config or text holds", cmd_inspect));
   table.push_back(own("runs", "the runs so far", cmd_runs));
   table.push_back(own("runs_list", "the same", cmd_runs));
   table.push_back(own("runs_ids", "their names, for completion", cmd_runs_ids));

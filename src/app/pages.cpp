@@ -40,9 +40,7 @@ Page page_of(const std::string& id) {
       {"runs_open", {"look", {"octet runs open", "octet runs open last", "octet runs open 7f3a"}}},
       {"runs_rm", {"look", {"octet runs rm 7f3a", "octet runs rm 7f3a 19c0", "octet runs rm runs/scratch"}}},
       {"inspect",
-       {"look",
-        {"octet inspect model.safetensors", "octet inspect runs/a/ckpt/step-400",
-         "octet inspect model.safetensors --json"}}},
+       {"look", {"octet inspect last", "octet inspect runs/a/ckpt/step-400 --tensors", "octet inspect books/ --json"}}},
       {"doctor", {"look", {"octet doctor", "octet doctor --json", "octet doctor --ascii"}}},
   };
   const auto at = pages.find(id);

@@ -64,7 +64,7 @@ TEST(Program, ExitCodes) {
   EXPECT_EQ(shell("octet inspect x --set nonsense=1 2> /dev/null").code, 3);
   EXPECT_EQ(shell("octet inspect /nonexistent 2> /dev/null").code, 4);
   EXPECT_THAT(shell("octet inspect /nonexistent 2>&1").out,
-              HasSubstr("error[file]: /nonexistent: no such file, folder or run   exit 4"));
+              HasSubstr("error[file]: no model `/nonexistent`: no such path"));
 }
 
 TEST(Program, SaysHowToGetAMissingEngine) {
