@@ -64,11 +64,15 @@ endfunction()
 
 add_custom_target(octet_tests)
 octet_room(base LINK fmt::fmt Threads::Threads PkgConfig::XXHASH)
-# Of the kernels, data and launcher ask only what this processor can do; so they need not wait for the rest.
-add_library(octet_cpu STATIC ${CMAKE_SOURCE_DIR}/src/kernels/cpu.cpp)
+# Of the kernels, data and launcher ask only what this processor can do and how fast it multiplies; so they need not wait
+# for the rest.
+set(cpu_kernels cpu gemm gemm_avx512 tile_f32 tile_f32_avx512 tile_f32_generic)
+list(TRANSFORM cpu_kernels REPLACE "(.+)" "${CMAKE_SOURCE_DIR}/src/kernels/\\1.cpp" OUTPUT_VARIABLE cpu_files)
+add_library(octet_cpu STATIC ${cpu_files})
+list(JOIN cpu_kernels "|" cpu_pattern)
 target_link_libraries(octet_cpu PUBLIC octet_base)
 set_target_properties(octet_cpu PROPERTIES CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
-octet_room(kernels EXCLUDE "/kernels/cpu\\.cpp$" LINK octet_cpu)
+octet_room(kernels EXCLUDE "/kernels/(${cpu_pattern})\\.cpp$" LINK octet_cpu)
 set(OCTET_PREVIOUS_ROOM octet_cpu)
 octet_room(data LINK PkgConfig::ZSTD ZLIB::ZLIB simdjson)
 include(cmake/report.cmake)

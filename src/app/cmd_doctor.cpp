@@ -1,6 +1,7 @@
 #include "app/cmd_doctor.hpp"
 
 #include "app/launch.hpp"
+#include "app/product_rates.hpp"
 #include "app/terminal.hpp"
 #include "base/machine.hpp"
 #include "kernels/cpu.hpp"
@@ -53,6 +54,16 @@ Check check_cpu() {
         format("kernels run at level {}: training in bf16 needs avx512_bf16 (docs/hardware.md)", kernels::name(level));
   }
   return check;
+}
+
+Check check_products(const ProductRates& r) {
+  const auto pair = [&](const char* type, double one, double all) {
+    return format("{} {:.0f}{}", type, one / 1e9,
+                  r.threads > 1 ? format(" ({:.0f} on {} threads)", all / 1e9, r.threads) : "");
+  };
+  std::string text = pair("f32", r.f32_1, r.f32_all);
+  if (r.bf16_1 > 0) text = pair("bf16", r.bf16_1, r.bf16_all) + "  " + text;
+  return {"gemm", Health::good, text + "  GFLOP/s, this moment, octet's own kernels", ""};
 }
 
 Check check_memory() {
@@ -116,8 +127,11 @@ Check check_cuda(Files& files) {
 DoctorReport examine(Context& context) {
   DoctorReport report;
   Files& files = *context.files;
-  report.checks = {check_cpu(),         check_memory(),    check_disk(), check_libtorch(files),
-                   check_engine(files), check_cuda(files), check_tools()};
+  report.products = measure_products(available_cores());
+  report.checks = {check_cpu(),           check_products(report.products),
+                   check_memory(),        check_disk(),
+                   check_libtorch(files), check_engine(files),
+                   check_cuda(files),     check_tools()};
   for (const Check& c : report.checks) report.healthy &= c.health != Health::bad;
   return report;
 }

@@ -1,4 +1,5 @@
 #pragma once
+#include "app/product_rates.hpp"
 #include "base/config.hpp"
 #include "base/context.hpp"
 
@@ -19,7 +20,8 @@ struct DoctorConfig {
 struct DoctorReport {
   bool healthy = true;
   std::vector<Check> checks;
-  OCTET_REPORT(DoctorReport, healthy, checks)
+  ProductRates products;
+  OCTET_REPORT(DoctorReport, healthy, checks, products)
 };
 
 DoctorReport examine(Context& context);

@@ -87,6 +87,8 @@ TEST(Program, PipesEndSilently) {
 TEST(Program, DoctorSpeaksJson) {
   const Outcome o = shell("octet doctor --json");
   const Json report = parse_json(o.out, "doctor");
+  EXPECT_GT(report.at("products").at("f32_1").get<double>(), 1e8);
+  EXPECT_GE(report.at("products").at("threads").get<int>(), 1);
   EXPECT_EQ(report.at("schema"), 1);
   EXPECT_EQ(o.code, report.at("healthy").get<bool>() ? 0 : 5);
   EXPECT_EQ(report.at("checks").at(0).at("name"), "cpu");
