@@ -64,6 +64,11 @@ endfunction()
 
 add_custom_target(octet_tests)
 octet_room(base LINK fmt::fmt Threads::Threads PkgConfig::XXHASH)
+set(revision ${CMAKE_BINARY_DIR}/generated/source_revision.cpp)
+add_custom_target(octet_revision BYPRODUCTS ${revision} COMMENT ""
+  COMMAND ${CMAKE_COMMAND} -DSOURCE=${CMAKE_SOURCE_DIR} -DOUT=${revision} -P ${CMAKE_SOURCE_DIR}/cmake/revision.cmake)
+target_sources(octet_base PRIVATE ${revision})
+add_dependencies(octet_base octet_revision)
 # Of the kernels, data and launcher ask only what this processor can do and how fast it multiplies; so they need not wait
 # for the rest.
 set(cpu_kernels cpu gemm gemm_avx512 tile_f32 tile_f32_avx512 tile_f32_generic)

@@ -67,6 +67,9 @@ void verify_checkpoint(Files& files, const std::string& folder) {
   const std::string path = join_path(folder, kMeta);
   const Json meta = parse_json(files.read(path), path);
   const JsonObject list = JsonObject(meta, path).object("files");
+  for (const char* name : {"config.toml", "model.safetensors", "optim.safetensors", "state.json"})
+    OCTET_CHECK(bad_file, list.contains(name) || !files.exists(join_path(folder, name)), "{}: does not list {}", path,
+                name);
   for (const auto& [name, unused] : list.json().items()) {
     OCTET_CHECK(bad_file, name.find('/') == std::string::npos, "{}: `files` names {}, expected plain file names", path,
                 name);

@@ -29,7 +29,8 @@ class CheckpointWriter {
   bool committed_ = false;
 };
 
-/// Throws Error(bad_file) naming the file unless meta.json is there and every file it lists has its size and hash.
+/// Throws Error(bad_file) naming the file unless meta.json is there, lists what of a model and its training is there,
+/// and every file it lists has its size and hash.
 /// Reads everything once.
 void verify_checkpoint(Files& files, const std::string& folder);
 

@@ -61,6 +61,11 @@ TEST(CheckpointFolder, DamageIsFound) {
     write("meta.json", meta);
     test::expect_error(Code::bad_file, part, [&] { verify_checkpoint(*files, folder); });
   }
+  write("meta.json", "{\"files\": {}}");
+  verify_checkpoint(*files, folder);
+  write("config.toml", "");
+  test::expect_error(Code::bad_file, "meta.json: does not list config.toml",
+                     [&] { verify_checkpoint(*files, folder); });
   files->remove_all(join_path(folder, "meta.json"));
   test::expect_error(Code::bad_file, "meta.json", [&] { verify_checkpoint(*files, folder); });
 }

@@ -11,6 +11,13 @@ bool is_model_folder(Files& files, const std::string& path) {
   return is_checkpoint(files, path) || files.exists(join_path(path, "config.json"));
 }
 
+/// The run that a path RUN/ckpt/step-N belongs to.
+CheckpointPlace run_around(Files& files, const std::string& folder) {
+  const std::string parent = parent_folder(folder), run = parent_folder(parent);
+  return file_name(parent) == "ckpt" && is_run(files, run) ? CheckpointPlace{run, file_name(folder)}
+                                                           : CheckpointPlace{};
+}
+
 [[noreturn]] void refuse_file(Files& files, const std::string& path) {
   refuse_pickle(path);
   const std::string folder = parent_folder(path);
@@ -33,7 +40,8 @@ ModelPlace find_model(Context& context, const std::string& argument) {
   Files& files = *context.files;
   OCTET_CHECK(bad_file, !argument.empty(), "no model was named");
   const FileKind kind = files.info(argument).kind;
-  if (kind == FileKind::folder && is_model_folder(files, argument)) return {argument, {}, "path"};
+  if (kind == FileKind::folder && is_model_folder(files, argument))
+    return {argument, run_around(files, argument), "path"};
   if (CheckpointPlace run = find_checkpoint(context, argument); !run.run.empty()) return {{}, std::move(run), "runs"};
   if (kind != FileKind::missing && kind != FileKind::folder) refuse_file(files, argument);
   OCTET_CHECK(bad_file, kind != FileKind::folder,

@@ -38,7 +38,10 @@ TEST_F(ModelArgument, IsAPathARunOrAName) {
   EXPECT_EQ(folder_of("books/step-4"), run + "/ckpt/step-4");
   EXPECT_EQ(folder_of("books/best"), run + "/ckpt/best");
   EXPECT_EQ(folder_of(run + "/ckpt/step-4"), run + "/ckpt/step-4");
-  EXPECT_EQ(find_model(context_, "books/step-4").run.run, run);
+  for (const std::string& name : {std::string("books/step-4"), run + "/ckpt/step-4"}) {
+    EXPECT_EQ(find_model(context_, name).run.run, run);
+    EXPECT_EQ(find_model(context_, name).run.part, "step-4");
+  }
 
   const std::string named = checkpoint("home/models/mine");
   EXPECT_EQ(folder_of("mine"), named);

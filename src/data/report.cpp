@@ -155,10 +155,11 @@ std::string word(const std::string& text) {  // as a shell takes it
 }
 
 Json next_commands(const Json& status, const std::string& id) {
+  const bool generates = !status.is_object() || status.value("generates", true);
   const std::string state = status.is_object() ? status["state"].get<std::string>() : "";
   Json next = Json::array();
   if (state == "stopped" || state == "failed") next.push_back("octet train --resume " + word(id));
-  next.push_back("octet generate " + word(id) + " \"...\"");
+  if (generates) next.push_back("octet generate " + word(id) + " \"...\"");
   next.push_back("octet eval " + word(id) + " --text FILE");
   return next;
 }

@@ -2,6 +2,7 @@
 
 #include "base/hash.hpp"
 #include "base/json.hpp"
+#include "data/checkpoint_folder.hpp"
 
 #include <algorithm>
 
@@ -87,6 +88,7 @@ RunStatus read_run_status(Files& files, const std::string& run) {
   take(j, "seconds", s.seconds), take(j, "units_per_second", s.units_per_second);
   take(j, "train_bpb", s.train_bpb), take(j, "val_bpb", s.val_bpb);
   take(j, "best_val_bpb", s.best_val_bpb), take(j, "best_step", s.best_step);
+  take(j, "generates", s.generates);
   return s;
 }
 
@@ -157,6 +159,24 @@ std::string find_run(Context& context, const std::string& argument) {
     if (!hit.empty()) return hit;
   }
   return {};
+}
+
+std::string typed_name(Context& context, const std::string& run) {
+  return find_run(context, "last") == run ? "last" : run;
+}
+
+std::string last_good(Context& context, const std::string& run) {
+  std::vector<int64_t> steps = checkpoint_steps(*context.files, run);
+  while (!steps.empty()) {
+    try {
+      verify_checkpoint(*context.files, checkpoint_path(run, steps.back()));
+      const std::string name = format("{}/step-{}", typed_name(context, run), steps.back());
+      return format("the last good checkpoint of this run is {0}; to go on: octet train --resume {0}", name);
+    } catch (const Error&) {
+      steps.pop_back();
+    }
+  }
+  return "no whole checkpoint was saved in this run";
 }
 
 std::vector<int64_t> checkpoint_steps(Files& files, const std::string& run) {

@@ -25,8 +25,9 @@ struct RunStatus {
   double units_per_second = 0;  // of the last steps
   std::optional<double> train_bpb, val_bpb, best_val_bpb;
   std::optional<int64_t> best_step;
+  bool generates = true;  // its model can complete a text
   OCTET_REPORT(RunStatus, state, ended, command, name, model, started, updated, step, steps, parameters, units, seconds,
-               units_per_second, train_bpb, val_bpb, best_val_bpb, best_step)
+               units_per_second, train_bpb, val_bpb, best_val_bpb, best_step, generates)
 };
 
 struct RunInfo {
@@ -56,9 +57,14 @@ std::vector<std::string> run_roots(const Context& context);
 /// a part that two runs share, naming both.
 std::string find_run(Context& context, const std::string& argument);
 
+/// What a person would type to name a run: `last` for the newest, else its path.
+std::string typed_name(Context& context, const std::string& run);
+
 /// Steps of complete checkpoints, ascending.
 std::vector<int64_t> checkpoint_steps(Files& files, const std::string& run);
 std::string checkpoint_path(const std::string& run, int64_t step);
+/// A hint after a fault: the newest checkpoint whose files are whole, and how to go on from it.
+std::string last_good(Context& context, const std::string& run);
 /// "" if there is none.
 std::string newest_checkpoint(Files& files, const std::string& run);
 

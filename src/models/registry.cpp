@@ -48,8 +48,13 @@ std::unique_ptr<Model> load_model(Context& context, const std::string& argument,
   OCTET_CHECK(usage, options.hf_compat.empty() || options.hf_compat == "masks" || options.hf_compat == "nowindow",
               "--hf-compat = {}, expected masks or nowindow", options.hf_compat);
   Files& files = *context.files;
-  const std::string folder = find_model(context, argument).checkpoint(files);
-  if (is_checkpoint(files, folder)) return load_native(context, folder);
+  const ModelPlace place = find_model(context, argument);
+  const std::string folder = place.checkpoint(files);
+  if (is_checkpoint(files, folder)) try {
+      return load_native(context, folder);
+    } catch (const Error& e) {
+      throw e.hint().empty() && !place.run.run.empty() ? e.with_hint(last_good(context, place.run.run)) : e;
+    }
   const std::string config = join_path(folder, "config.json");
   const Json json = parse_json(files.read(config), config, {16 << 20, 32});
   const JsonObject top(json, config);

@@ -93,6 +93,7 @@ void save_checkpoint(Context& context, const std::string& folder, const Checkpoi
     writer.add("optim.safetensors", [&](FileWriter& out) { return write_optimiser(out, *contents.optimiser); });
   if (contents.state) writer.add("state.json", dump_json(state_json(*contents.state)) + "\n");
   writer.commit({{"octet", OCTET_VERSION},
+                 {"git", source_revision()},
                  {"libtorch", TORCH_VERSION},
                  {"cpu", cpu_name()},
                  {"threads", format("{}", threads().size())},

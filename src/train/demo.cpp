@@ -192,8 +192,7 @@ void show(Context& context, const Report& r, bool headers, double seconds) {
   if (r.mean_patch) out += format("patch  {:.2f} bytes mean\n", *r.mean_patch);
   if (const std::string sample = last_sample(*context.files, r.run); !sample.empty())
     out += "sample of what it writes, | where a patch begins\n" + indented(with_patches(sample)) + "\n";
-  const bool newest = find_run(context, "last") == r.run;
-  const std::string name = newest ? "last" : r.run;
+  const std::string name = typed_name(context, r.run);
   out += format("saved  {}  (with report.html)\n", r.run);
   out += format("next   octet runs open {}\n       octet generate {} \"{}\"\n       octet eval {} --text FILE\n", name,
                 name, headers ? "template <class T>" : "...", name);

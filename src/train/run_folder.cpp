@@ -56,6 +56,11 @@ void RunFolder::event(const std::string& what, int64_t step, ByteView more) {
   log(text);
 }
 
+void RunFolder::warning(std::string_view text, int64_t step) {
+  const Json more = {{"text", text}};
+  event("warning", step, dump_json(more));
+}
+
 void RunFolder::log(std::string_view text) {
   open(log_);
   log_.out->write(format("{} {}\n", context_.now(), text));
@@ -83,6 +88,7 @@ int64_t RunFolder::cut_after(int64_t step) {
 
 std::string environment_json() {
   Json j = {{"octet", OCTET_VERSION},
+            {"git", source_revision()},
             {"libtorch", TORCH_VERSION},
             {"cpu", cpu_name()},
             {"kernels", kernels::name(kernels::cpu_level())}};

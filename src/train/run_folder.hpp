@@ -23,6 +23,8 @@ class RunFolder {
   void patches(ByteView json) { append(patches_, json); }
   /// A line of events.jsonl and log.txt: {"time", "event", "step", members of the object `more`}.
   void event(const std::string& what, int64_t step, ByteView more = "{}");
+  /// An event with the key `text`; the report shows it at the top.
+  void warning(std::string_view text, int64_t step);
   /// A line of log.txt, with the time.
   void log(std::string_view text);
   void sync();

@@ -189,12 +189,13 @@ void announce(Context& context, const Begun& b) {
                       enum_name(c.train.precision)));
 }
 
-RunStatus first_status(Context& context, const Config& c) {
+RunStatus first_status(Context& context, const Config& c, const Model& model) {
   RunStatus s;
   s.command = "train";
   s.name = c.run.name.empty() ? default_name(c.data) : c.run.name;
   s.parameters = count_parameters(c.model).trained();
   s.model = model_line(c, s.parameters);
+  s.generates = model.traits().generates;
   s.started = context.now();
   return s;
 }
@@ -217,7 +218,7 @@ Begun begin_new(Context& context, Config c) {
   s.config = c = resolved(c, *s.loader);
   const std::string about_patcher = prepare_patcher(context, *s.model, text.train, c.data.row, s.precision);
   s.optimiser = make_optimiser(s.model->parameters(), adamw_options(c.train), c.train.group);
-  b.status = first_status(context, c);
+  b.status = first_status(context, c, *s.model);
   const std::string path = c.run.folder.empty() ? new_run_folder(files, "runs", context.now(), b.status.name,
                                                                  static_cast<uint64_t>(process_id()))
                                                 : c.run.folder;
@@ -296,7 +297,11 @@ Begun resume(Context& context, const Config& given) {
   s.config = c = resolved(c, *s.loader);
   check_same_config(before, c, given.allow_changes);
   s.optimiser = make_optimiser(s.model->parameters(), adamw_options(c.train), c.train.group);
-  s.state = load_checkpoint(context, checkpoint, s.model->parameters(), *s.optimiser);
+  try {
+    s.state = load_checkpoint(context, checkpoint, s.model->parameters(), *s.optimiser);
+  } catch (const Error& e) {
+    throw e.hint().empty() ? e.with_hint(last_good(context, run)) : e;
+  }
   OCTET_CHECK(bad_config, s.state.step <= c.train.steps, "train.steps = {}, but {} steps are done", c.train.steps,
               s.state.step);
   b.status = read_run_status(files, run);

@@ -22,6 +22,19 @@ std::string duration(double seconds) {
                     : format("{}h{:02}m", s / 3600, s / 60 % 60);
 }
 
+std::string size_text(int64_t bytes) {
+  const auto n = static_cast<double>(bytes);
+  return n < 1e6 ? format("{:.0f} kB", n / 1e3) : format("{:.1f} MB", n / 1e6);
+}
+
+std::string patch_text(const Report& r, const Model::Flops& flops) {
+  const double all = 3 * flops.model + flops.patcher;
+  if (!r.mean_patch) return format("cost   FLOP/byte {:.2g}\n", all);
+  std::string out = format("patch  {:.2f} B mean", *r.mean_patch);
+  if (r.p95_patch) out += format(" (p95 {})", *r.p95_patch);
+  return out + format("   FLOP/byte {:.2g} (patcher {:.0f}%)\n", all, 100 * flops.patcher / all);
+}
+
 void show(Context& context, const Report& r, Model& model, int64_t row) {
   if (context.json) return;
   std::string out = format("done   {} steps  {:.1f} MB seen  {}   stopped: {}\n", r.steps,
@@ -32,30 +45,61 @@ void show(Context& context, const Report& r, Model& model, int64_t row) {
     if (r.val_order5) out += format("   order-5 {:.3f}   (the same held-out bytes)", *r.val_order5);
     out += "\n";
   }
-  const auto flops = model.flops_per_unit(row, r.mean_patch.value_or(4));
-  if (r.mean_patch)
-    out += format("patch  {:.2f} B mean   ", *r.mean_patch);
-  else
-    out += "cost   ";
-  out += format("FLOP/byte {:.2g}", 3 * flops.model + flops.patcher);
-  if (r.mean_patch) out += format(" (patcher {:.0f}%)", 100 * flops.patcher / (3 * flops.model + flops.patcher));
-  out += "\n";
+  out += patch_text(r, model.flops_per_unit(row, r.mean_patch.value_or(4)));
   if (!r.sample.empty()) out += format("sample {}\n", dump_json(Json(r.sample.substr(0, 200))));
-  out += format("saved  {}\nnext   octet generate {} \"...\"\n", r.run, RunInfo{r.run, {}}.id());
-  context.out(out);
+  const std::string name = typed_name(context, r.run);
+  out += format("saved  {}  (ckpt {}, report.html {})\nnext   ", r.run, size_text(r.checkpoint_bytes),
+                size_text(r.report_bytes));
+  if (model.traits().generates) out += format("octet generate {} \"...\"   |   ", name);
+  context.out(out + format("octet runs open {}\n", name));
 }
 
 /// What went wrong while the run was open is kept in the run too; the error itself goes on.
-void note_failure(Context& context, RunFolder& folder, const std::string& what) {
+void note_failure(Context& context, RunFolder& folder, int64_t step, const std::string& what) {
   try {
     RunStatus status = read_run_status(*context.files, folder.path());
     if (status.state != "running") return;
-    status.state = "failed", status.ended = what, status.updated = context.now();
+    status.state = "failed", status.ended = what, status.updated = context.now(), status.step = step;
     write_run_status(*context.files, folder.path(), status);
     folder.log(what);
   } catch (const std::exception&) {  // a full disk takes no note either
   }
 }
+
+/// A context whose warnings are also events of the run, from when there is one.
+class Warnings {
+ public:
+  explicit Warnings(const Context& outer) : context_(outer), outer_(outer.warn) {
+    context_.warn = [this](std::string_view text) { warn(text); };
+  }
+  Warnings(const Warnings&) = delete;
+  Warnings& operator=(const Warnings&) = delete;
+  Context& context() { return context_; }
+  void open(RunFolder& folder, std::function<int64_t()> step) {
+    folder_ = &folder, step_ = std::move(step);
+    for (const std::string& text : early_) note(text);
+  }
+
+ private:
+  void warn(std::string_view text) {
+    outer_(text);
+    if (folder_)
+      note(text);
+    else
+      early_.emplace_back(text);
+  }
+  void note(std::string_view text) {
+    try {
+      folder_->warning(text, step_());
+    } catch (const Error&) {  // it was shown; a full disk ends the run where it matters
+    }
+  }
+  Context context_;
+  std::function<void(std::string_view)> outer_;
+  RunFolder* folder_ = nullptr;
+  std::function<int64_t()> step_;
+  std::vector<std::string> early_;
+};
 
 }  // namespace
 
@@ -86,18 +130,27 @@ std::vector<std::string> plan(Context& context, const Config& given) {
                  duration(units / rate), threads().size(), rate / 1e3)};
 }
 
-Report run(Context& context, const Config& config) {
+Report run(Context& outer, const Config& config) {
   keep_memory();
+  Warnings warnings(outer);
+  Context& context = warnings.context();
   Begun b = config.resume.empty() ? begin_new(context, config) : resume(context, config);
   b.setup.roof = measured_roof(b.setup.precision);
   const std::shared_ptr<Model> model = b.setup.model;
   const int64_t row = b.setup.config.data.row;
+  std::optional<Trainer> trainer;
+  const auto step = [&] { return trainer ? trainer->step() : b.status.step; };
+  warnings.open(*b.folder, step);
   try {
-    const Report report = Trainer(context, std::move(b.setup), *b.folder, b.status).train();
+    trainer.emplace(context, std::move(b.setup), *b.folder, b.status);
+    const Report report = trainer->train();
     show(context, report, *model, row);
     return report;
+  } catch (const Error& e) {
+    note_failure(context, *b.folder, step(), e.message());
+    throw e.hint().empty() ? e.with_hint(last_good(context, b.folder->path())) : e;
   } catch (const std::exception& e) {
-    note_failure(context, *b.folder, e.what());
+    note_failure(context, *b.folder, step(), e.what());
     throw;
   }
 }

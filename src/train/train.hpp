@@ -100,9 +100,11 @@ struct Report {
   double val_error = 0;                        // standard error of val_bpb
   std::optional<int64_t> best_step;
   std::string sample;
-  int64_t report_bytes = 0;  // size of report.html
+  std::optional<int64_t> p95_patch;                // units of the held-out text's patches
+  int64_t checkpoint_bytes = 0, report_bytes = 0;  // sizes of model.safetensors and report.html
   OCTET_REPORT(Report, run, checkpoint, ended, steps, units, parameters, seconds, train_bpb, val_bpb, val_error,
-               best_val_bpb, best_step, mean_patch, val_zstd, val_order5, sample, report_bytes)
+               best_val_bpb, best_step, mean_patch, p95_patch, val_zstd, val_order5, sample, checkpoint_bytes,
+               report_bytes)
 };
 
 /// Trains until the last step, a wish to stop, or a loss that is not a number; the state of the last finished step is

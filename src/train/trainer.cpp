@@ -110,12 +110,14 @@ bool Trainer::after_step(const StepRecord& record) {
   return true;
 }
 
+// What is on disk is complete before a measurement begins that may take long or fail.
 void Trainer::after_save(int64_t step) {
+  if (saved_ == step) write_status("running", "");
+  if (context_.seconds() - page_written_ > kPageSeconds) write_page();
   if (due(step, setup_.config.run.eval_every)) evaluate(step);
   if (due(step, setup_.config.run.sample_every)) sample(step);
   if (saved_ == step) prune();
   write_status("running", "");
-  if (context_.seconds() - page_written_ > kPageSeconds) write_page();
 }
 
 void Trainer::write_metric(const StepRecord& r) {
@@ -257,17 +259,20 @@ Report Trainer::report() const {
   r.best_val_bpb = state_.best_val_bpb;
   r.best_step = state_.best_step;
   r.mean_patch = mean_patch_;
+  r.p95_patch = p95_patch_;
+  r.checkpoint_bytes = context_.files->info(join_path(r.checkpoint, "model.safetensors")).size;
   r.sample = sample_;
   return r;
 }
 
 // The last measurement is of more rows than those on the way; the same bytes are given to zstd and the back-off model.
 void Trainer::finish() {
+  write_page();
   if (!setup_.valid.empty()) {
     const HeldOut found = octet::evaluate(*setup_.model, held_out(kFinalRows), setup_.precision);
     val_bpb_ = found.bpb_text();
     val_error_ = found.error;
-    if (const PatchSummary p = found.patches.summary(); p.patches > 0) mean_patch_ = p.mean;
+    if (const PatchSummary p = found.patches.summary(); p.patches > 0) mean_patch_ = p.mean, p95_patch_ = p.p95;
     const Json more = {{"val_bpb", *val_bpb_}, {"val_error", val_error_}, {"val_bytes", found.bytes}};
     folder_.event("final", state_.step, dump_json(more));
   }

@@ -31,6 +31,7 @@ class Trainer {
   Trainer(Context& context, TrainSetup setup, RunFolder& folder, RunStatus status);
   /// Trains to the end. Fills in the report; throws as train_job::run.
   Report train();
+  int64_t step() const { return state_.step; }  // steps finished
 
  private:
   bool after_step(const StepRecord& record);
@@ -62,6 +63,7 @@ class Trainer {
   std::vector<Batch> eval_rows_;
   std::deque<StepRecord> recent_;
   std::optional<double> val_bpb_, mean_patch_;
+  std::optional<int64_t> p95_patch_;
   double val_error_ = 0, page_written_ = 0;
   Bytes sample_;
   int64_t saved_ = -1;  // step of the newest checkpoint
