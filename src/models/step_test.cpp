@@ -126,6 +126,10 @@ TEST_P(Steps, PiecesForksAndRewindsKeepTheBits) {
   auto fork = state->fork();
   const std::vector<int32_t> other = {100, 101, 102, 103};
   model_->step(*fork, other, true);
+  // a fork may take back what its origin may
+  auto back = state->fork();
+  back->rewind(7);
+  EXPECT_EQ(back->length(), int64_t(at) - 7);
   // back across the fork point, then detours taken back
   state->rewind(7);
   EXPECT_EQ(state->length(), int64_t(at) - 7);

@@ -19,10 +19,10 @@ Floats floats_of(const Tensor& t) {
 }
 
 int64_t version_of(const Parameters& parameters) {
-  int64_t v = 0;
+  uint64_t v = 0;  // wraps
   for (const auto& [name, item] : parameters.items())
-    v = v * 31 + item->value._version() + reinterpret_cast<intptr_t>(item->value.data_ptr());
-  return v;
+    v = v * 31 + uint64_t(item->value._version()) + reinterpret_cast<uintptr_t>(item->value.data_ptr());
+  return static_cast<int64_t>(v);
 }
 
 namespace {

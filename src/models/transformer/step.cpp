@@ -63,8 +63,10 @@ struct TransformerState : State {
       : decoder(std::move(d)), track(std::move(t)), max_rewind(rewind_limit) {}
   int64_t length() const override { return track.length(); }
   std::unique_ptr<State> fork() override {
-    return std::make_unique<TransformerState>(decoder, TransformerTrack{track.cache.fork(), track.segments},
-                                              max_rewind);
+    auto copy =
+        std::make_unique<TransformerState>(decoder, TransformerTrack{track.cache.fork(), track.segments}, max_rewind);
+    copy->held = held;
+    return copy;
   }
   void rewind(int64_t n) override {
     check_rewind(n, held);
