@@ -71,7 +71,7 @@ target_sources(octet_base PRIVATE ${revision})
 add_dependencies(octet_base octet_revision)
 # Of the kernels, data and launcher ask only what this processor can do and how fast it multiplies; so they need not wait
 # for the rest.
-set(cpu_kernels cpu gemm gemm_avx512 tile_f32 tile_f32_avx512 tile_f32_generic)
+set(cpu_kernels cpu gemm gemm_avx512 product_rate tile_f32 tile_f32_avx512 tile_f32_generic)
 list(TRANSFORM cpu_kernels REPLACE "(.+)" "${CMAKE_SOURCE_DIR}/src/kernels/\\1.cpp" OUTPUT_VARIABLE cpu_files)
 add_library(octet_cpu STATIC ${cpu_files})
 list(JOIN cpu_kernels "|" cpu_pattern)
