@@ -8,6 +8,7 @@
 #include <spawn.h>
 #include <sys/wait.h>
 #include <cstdlib>
+#include <map>
 
 extern char** environ;
 
@@ -129,15 +130,16 @@ int cmd_runs_open(Context& context, const RunConfig& config) {
 }
 
 int cmd_runs_rm(Context& context, const RemoveConfig& config) {
-  std::vector<RunInfo> runs;  // all are looked at before the first is touched
+  std::map<std::string, std::unique_ptr<FileLock>> held;  // all of them before the first is touched
   for (const std::string& argument : config.run) {
-    runs.push_back(named_run(context, argument));
-    OCTET_CHECK(bad_input, runs.back().status.state != "running", "{}: a process works on this run; stop it first",
-                runs.back().folder);
+    const std::string run = named_run(context, argument).folder;
+    if (held.contains(run)) continue;
+    held[run] = lock_run(*context.files, run);
+    OCTET_CHECK(bad_input, held[run], "{}: a process works on this run; stop it first", run);
   }
-  for (const RunInfo& run : runs) {
-    context.files->remove_all(run.folder);
-    context.note("removed " + run.folder);
+  for (const auto& [run, unused] : held) {
+    context.files->remove_all(run);
+    context.note("removed " + run);
   }
   return 0;
 }

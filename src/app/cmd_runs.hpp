@@ -30,7 +30,7 @@ struct RemoveConfig {
   std::vector<std::string> run;
   OCTET_FIELDS(RemoveConfig, OCTET_FIELD(run, argument(1), "runs to delete with everything in them"))
 };
-/// octet runs rm RUN...: refuses a run that a process works on.
+/// octet runs rm RUN...: refuses a run that a process works on and folders that are no run; then none is removed.
 int cmd_runs_rm(Context& context, const RemoveConfig& config);
 
 /// One line on the newest run; empty if there is none.

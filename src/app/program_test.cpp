@@ -151,9 +151,41 @@ TEST(Program, ListsShowsAndRemovesRuns) {
   EXPECT_TRUE(files->exists(old));  // nothing was touched
   EXPECT_EQ(in_folder("octet runs rm 7f3a 2> /dev/null").code, 0);
   EXPECT_FALSE(files->exists(old));
-  s.state = "running";
-  const auto lock = files->lock(make("20261125-1342-busy-aaaa", s) + "/lock");
-  EXPECT_EQ(in_folder("octet runs rm aaaa 2> /dev/null").code, 4);
+}
+
+TEST(Program, RemovesNoRunAtWorkAndNothingThatIsNoRun) {
+  test::ScratchFolder folder;
+  const auto files = make_posix_files();
+  const auto refused = [&](const std::string& words, const std::string& why) {
+    const Outcome o = shell(format("cd '{}' && octet runs rm {} 2>&1", folder.path(), words));
+    EXPECT_EQ(o.code, 4) << o.out;
+    EXPECT_THAT(o.out, HasSubstr(why));
+  };
+  const auto run = [&](const std::string& name, const std::string& state) {
+    files->make_folders(folder / ("runs/" + name));
+    RunStatus status;
+    status.state = state;
+    write_run_status(*files, folder / ("runs/" + name), status);
+    return folder / ("runs/" + name);
+  };
+  const std::string free = run("free", "done");
+  for (const char* state : {"running", "stopped", "done"}) {  // a run that goes on has its old state for a while
+    const std::string busy = run(format("busy-{}", state), state);
+    const auto lock = files->lock(busy + "/lock");
+    refused(format("free busy-{}", state), "a process works on this run; stop it first");
+    EXPECT_TRUE(files->exists(busy + "/summary.json"));
+  }
+  files->make_folders(folder / "runs/foreign/ckpt");
+  refused("foreign", "no run `foreign`");
+  refused("runs/foreign", "no run `runs/foreign`");
+  for (const char* summary : {"{}", R"({"loss":1.5})", R"({"schema":1,"state":"great"})", R"({"state":"done"})"}) {
+    files->write_atomically(folder / "runs/foreign/summary.json", summary);
+    refused("free runs/foreign", "summary.json: `");
+  }
+  EXPECT_TRUE(files->exists(folder / "runs/foreign/summary.json"));
+  EXPECT_TRUE(files->exists(free));
+  EXPECT_EQ(shell(format("cd '{}' && octet runs rm free free 2> /dev/null", folder.path())).code, 0);
+  EXPECT_FALSE(files->exists(free));
 }
 
 TEST(Program, ReferencePageIsCurrent) {

@@ -5,6 +5,8 @@
 #include "data/checkpoint_folder.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 namespace octet {
 
@@ -81,8 +83,12 @@ RunStatus read_run_status(Files& files, const std::string& run) {
   const std::string path = join_path(run, kSummary);
   const Json json = parse_json(files.read(path), path, {1 << 20, 8});
   const JsonObject j(json, path);
+  j.integer("schema", 1, 1);
   RunStatus s;
-  take(j, "state", s.state), take(j, "ended", s.ended), take(j, "command", s.command), take(j, "name", s.name);
+  s.state = j.get<std::string>("state");
+  if (s.state != "running" && s.state != "done" && s.state != "stopped" && s.state != "failed")
+    j.refuse("state", "running, done, stopped or failed");
+  take(j, "ended", s.ended), take(j, "command", s.command), take(j, "name", s.name);
   take(j, "model", s.model), take(j, "started", s.started), take(j, "updated", s.updated);
   take(j, "step", s.step), take(j, "steps", s.steps), take(j, "parameters", s.parameters), take(j, "units", s.units);
   take(j, "seconds", s.seconds), take(j, "units_per_second", s.units_per_second);
@@ -99,7 +105,16 @@ RunInfo read_run(Files& files, const std::string& run) {
 }
 
 bool is_run(Files& files, const std::string& folder) {
-  return files.exists(join_path(folder, kSummary)) || files.info(join_path(folder, "ckpt")).kind == FileKind::folder;
+  return files.info(join_path(folder, kSummary)).kind == FileKind::file;
+}
+
+// Who lists runs takes the lock for a moment to see whether it is free.
+std::unique_ptr<FileLock> lock_run(Files& files, const std::string& run) {
+  for (int attempt = 0; attempt < 5; ++attempt) {
+    if (auto lock = files.lock(join_path(run, "lock"))) return lock;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  return nullptr;
 }
 
 std::vector<RunInfo> list_runs(Files& files, const std::string& root) {

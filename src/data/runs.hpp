@@ -42,12 +42,15 @@ std::string new_run_folder(Files& files, const std::string& root, const std::str
                            uint64_t salt);
 
 void write_run_status(Files& files, const std::string& run, const RunStatus& status);
-/// As stored. Throws Error(bad_file) if summary.json is missing or broken.
+/// As stored. Throws Error(bad_file) if summary.json is missing, broken, or not of a run of octet.
 RunStatus read_run_status(Files& files, const std::string& run);
 /// As stored, but "running" becomes "stopped" where no process holds the lock.
 RunInfo read_run(Files& files, const std::string& run);
 
+/// Is there a summary.json? What else has one is refused when it is read.
 bool is_run(Files& files, const std::string& folder);
+/// The right to change the run; nullptr if another process works on it. REQUIRES that `run` is the folder of one.
+std::unique_ptr<FileLock> lock_run(Files& files, const std::string& run);
 /// Run folders directly below `root`, oldest first (by `started`, then age of the folder's config); none if there is no
 /// such folder. A broken summary gives a status with `ended` = the error, state "failed".
 std::vector<RunInfo> list_runs(Files& files, const std::string& root);

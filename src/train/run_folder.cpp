@@ -6,28 +6,12 @@
 #include "nn/runtime.hpp"
 #include "nn/tensor.hpp"
 
-#include <chrono>
-#include <thread>
-
 namespace octet {
-
-namespace {
-
-// Somebody who lists runs takes the lock for a moment to see whether it is free.
-std::unique_ptr<FileLock> take_lock(Files& files, const std::string& path) {
-  for (int attempt = 0; attempt < 5; ++attempt) {
-    if (auto lock = files.lock(path)) return lock;
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
-  return nullptr;
-}
-
-}  // namespace
 
 RunFolder::RunFolder(Context& context, std::string path) : context_(context), path_(std::move(path)) {
   Files& files = *context_.files;
   files.make_folders(path_);
-  lock_ = take_lock(files, file("lock"));
+  lock_ = lock_run(files, path_);
   if (!lock_)
     throw Error(Code::bad_file, format("{}: another process works on this run ({})", path_, files.read(file("lock"))));
   const auto holder = files.create(file("lock"));  // the same file: the lock stays
