@@ -36,12 +36,21 @@ void find_files(Files& files, const std::string& path, int depth, std::vector<Fo
   }
 }
 
+bool has_nul(ByteView content) { return content.substr(0, kProbe).find('\0') != ByteView::npos; }
+
 class Reader {
  public:
   Reader(Context& context, const DocumentOptions& options) : context_(context), options_(options) {}
 
   void add(const Found& found) {
+    const Compression compression = compression_of(found.path);
+    const std::string_view plain = without_compression(found.path);
+    const bool lines = plain.ends_with(".jsonl") || plain.ends_with(".ndjson");
+    const bool may_skip = found.listed && options_.text_only && !lines;
+    if (may_skip && compression == Compression::none && has_nul(context_.files->read(found.path, 0, kProbe))) return;
     const int64_t limit = options_.max_bytes - std::ssize(text_);
+    OCTET_CHECK(bad_file, found.info.size <= limit, "{}: {} bytes, more than {} bytes of text in all", found.path,
+                found.info.size, options_.max_bytes);
     const bool sized = found.info.kind == FileKind::file;  // else a pipe, perhaps one that never ends
     Bytes packed = sized ? context_.files->read(found.path) : context_.files->read_at_most(found.path, limit);
     OCTET_CHECK(bad_file, !sized || std::ssize(packed) == found.info.size,
@@ -51,17 +60,13 @@ class Reader {
     record.path = found.path;
     record.size = std::ssize(packed);
     record.xxh3 = xxh3_hex(packed);
-    const Compression compression = compression_of(found.path);
     Bytes content =
         compression == Compression::none ? std::move(packed) : decompress(compression, packed, found.path, limit);
-    const std::string_view plain = without_compression(found.path);
-    if (plain.ends_with(".jsonl") || plain.ends_with(".ndjson")) {
+    if (may_skip && has_nul(content)) return;
+    if (lines)
       add_lines(std::move(content), record);
-    } else if (!found.listed || !options_.text_only || content.find('\0') >= std::min(content.size(), kProbe)) {
+    else
       add_document(content, 0, {}, record);
-    } else {
-      return;
-    }
     if (record.bad_lines && options_.bad_lines == BadLines::count)
       context_.warn(
           format("{}: {} bad lines left out, the first: {}", record.path, record.bad_lines, record.first_bad));

@@ -18,7 +18,7 @@ struct DocumentOptions {
   BadLines bad_lines = BadLines::fail;
   bool text_only = false;                // of a folder: leave out files with a NUL among their first 8,192 bytes
   int64_t max_line = int64_t{64} << 20;  // bytes of a JSON line
-  int64_t max_bytes = int64_t{4} << 30;  // of all text, unpacked
+  int64_t max_bytes = int64_t{4} << 30;  // of all text, unpacked; a file of more is refused unread
 };
 
 /// A document lies at [begin, begin + size) of its set's text.

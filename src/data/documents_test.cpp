@@ -155,8 +155,24 @@ TEST_F(Documents, NothingToReadAndLimits) {
   write("ten", "0123456789");
   EXPECT_EQ(read("ten", {.max_bytes = 10}).total_bytes(), 10);
   expect_error(Code::bad_file, "more than 9 bytes of text", [&] { read("ten", {.max_bytes = 9}); });
-  write("ten.gz", test::gzip("0123456789"));
-  expect_error(Code::bad_file, "unpacks to more than 9 bytes", [&] { read("ten.gz", {.max_bytes = 9}); });
+  write("ten.gz", test::gzip(Bytes(100, 'x')));
+  expect_error(Code::bad_file, "unpacks to more than 60 bytes", [&] { read("ten.gz", {.max_bytes = 60}); });
+}
+
+TEST_F(Documents, WhatIsTooLargeIsNotRead) {
+  write("f/small.txt", "text");
+  write("f/large", Bytes(9000, '\0'));
+  context.files->truncate(folder / "f/large", int64_t{5} << 30);       // a hole
+  EXPECT_EQ(texts_of(read("f", {.text_only = true})), Texts{"text"});  // its first bytes say what it is
+  const auto real = context.files;
+  for (const char* name : {"large", "large.txt", "large.jsonl", "large.gz"}) {
+    real->rename(folder / "f/large", folder / "f" + "/" + name);
+    context.files = std::make_shared<test::FaultyFiles>(real, test::Fault{.at = 0, .ops = test::kRead});
+    expect_error(Code::bad_file, ": 5368709120 bytes, more than 4294967296 bytes of text in all",
+                 [&] { read(join_path("f", name)); });
+    context.files = real;
+    real->rename(folder / "f" + "/" + name, folder / "f/large");
+  }
 }
 
 // A disk on which a file loses its end, or itself, between the listing and the reading.
