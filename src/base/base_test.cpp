@@ -2,6 +2,7 @@
 #include "base/json.hpp"
 #include "tests/support/support.hpp"
 
+#include <sys/resource.h>
 #include <numeric>
 #include <set>
 
@@ -64,6 +65,26 @@ TEST(Threads, EveryIndexOnceAndExceptionsCross) {
                  [&] { threads.run(8, [](int64_t i) { OCTET_CHECK(bad_input, i != 3, "task {}", i); }); });
     threads.run(2, [](int64_t) {});  // usable after an exception
   }
+}
+
+// Address space for a few stacks only.
+TEST(Threads, ThatDoNotStartAreAnError) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer needs all of the address space";
+#endif
+  const auto start_many = [] {
+    const rlimit limit{256 << 20, 256 << 20};
+    setrlimit(RLIMIT_AS, &limit);
+    try {
+      Threads threads(1000);
+    } catch (const Error& e) {
+      std::fprintf(stderr, "%s: %s (%s)\n", name(e.code()), e.message().c_str(), e.hint().c_str());
+      std::_Exit(exit_code(e.code()));
+    }
+    std::_Exit(0);
+  };
+  EXPECT_EXIT(start_many(), testing::ExitedWithCode(5),
+              "resource: thread [0-9]+ of 1000 does not start: Resource temporarily unavailable .--threads [0-9]+ or");
 }
 
 TEST(Files, AtomicWriteListAndLock) {

@@ -1,5 +1,7 @@
 #include "base/threads.hpp"
 
+#include "base/error.hpp"
+
 #include <sched.h>
 #include <algorithm>
 #include <atomic>
@@ -7,6 +9,7 @@
 #include <cstdio>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -36,6 +39,13 @@ struct Threads::Pool {
   std::exception_ptr error;
   std::vector<std::thread> workers;
   int total = 1;
+
+  ~Pool() {
+    quit.store(true, std::memory_order_release);
+    epoch.fetch_add(1, std::memory_order_release);
+    epoch.notify_all();
+    for (auto& w : workers) w.join();
+  }
 
   void block(int t) {
     const int64_t units = (n + grain - 1) / grain;
@@ -67,15 +77,15 @@ struct Threads::Pool {
 
 Threads::Threads(int n) : pool_(std::make_unique<Pool>()) {
   pool_->total = std::max(1, n);
-  for (int t = 1; t < pool_->total; ++t) pool_->workers.emplace_back([this, t] { pool_->serve(t); });
+  for (int t = 1; t < pool_->total; ++t) try {
+      pool_->workers.emplace_back([pool = pool_.get(), t] { pool->serve(t); });
+    } catch (const std::system_error& e) {
+      throw Error(Code::resource, format("thread {} of {} does not start: {}", t + 1, n, e.code().message()),
+                  format("--threads {} or fewer", t));
+    }
 }
 
-Threads::~Threads() {
-  pool_->quit.store(true, std::memory_order_release);
-  pool_->epoch.fetch_add(1, std::memory_order_release);
-  pool_->epoch.notify_all();
-  for (auto& w : pool_->workers) w.join();
-}
+Threads::~Threads() = default;
 
 int Threads::size() const { return pool_->total; }
 

@@ -11,7 +11,7 @@ namespace octet {
 /// same pool runs its inner range on the calling thread.
 class Threads {
  public:
-  /// n >= 1 threads in total, the calling thread included.
+  /// n >= 1 threads in total, the calling thread included. Throws Error(resource) if the machine does not give them.
   explicit Threads(int n = 1);
   ~Threads();
   Threads(const Threads&) = delete;
