@@ -16,15 +16,4 @@ Tensor head_nll(const Tensor& x, const Tensor& g, const Tensor& w, std::span<con
 /// Logits [N,V] f32 of RMS(x) W^T, without gradient.
 Tensor head_logits(const Tensor& x, const Tensor& g, const Tensor& w, double eps);
 
-/// While one exists, packed weights are kept and used again instead of packed for every product: for loops over
-/// unchanged weights (evaluation, the micro-batches of one step). Costs 2 bytes per weight, 4 with backward. Scopes
-/// nest; the last one out forgets. REQUIRES no change of a weight behind libtorch's back (data_ptr) while it lives.
-class PackedWeights {
- public:
-  PackedWeights();
-  ~PackedWeights();
-  PackedWeights(const PackedWeights&) = delete;
-  PackedWeights& operator=(const PackedWeights&) = delete;
-};
-
 }  // namespace octet::nn::fast

@@ -144,17 +144,18 @@ class BlockBackward {
     const Tensor d_gate_up = inner ? new_b16({N, 2 * F}) : Tensor();
     const Tensor d_norm = stream ? new_b16({N, D}) : Tensor();
     if (stream) stream_ = new_f32({N, D});
-    const Product to_product(Linears({in_[kBlockW2]}), Linears::Layout::dgrad);
-    const Product to_norm(Linears({in_[kBlockW1], in_[kBlockW3]}), Linears::Layout::dgrad);
+    std::optional<Product> to_product, to_norm;
+    if (inner) to_product.emplace(Linears({in_[kBlockW2]}), Linears::Layout::dgrad);
+    if (stream) to_norm.emplace(Linears({in_[kBlockW1], in_[kBlockW3]}), Linears::Layout::dgrad);
     in_pieces(N, 12 * D + 12 * F, [&](int64_t r, int64_t n) {
       kernels::convert(row_b16(stream16_, r), row_f32(dy, r), n * D, threads());
       bf16* kept = product.defined() ? row_b16(product, r) : nullptr;
       if (!inner) return kept ? kernels::swiglu(kept, row_b16(a_.gate_up, r), n, F, threads()) : void();
       bf16* d_product = kernels::scratch<bf16>(n * F);
-      to_product(d_product, row_b16(stream16_, r), n);
+      (*to_product)(d_product, row_b16(stream16_, r), n);
       kernels::swiglu_backward(row_b16(d_gate_up, r), kept, row_b16(a_.gate_up, r), d_product, n, F, threads());
       if (!stream) return;
-      to_norm(row_b16(d_norm, r), row_b16(d_gate_up, r), n);
+      (*to_norm)(row_b16(d_norm, r), row_b16(d_gate_up, r), n);
       std::copy_n(row_f32(dy, r), n * D, row_f32(stream_, r));
     });
     weights({kBlockW2}, stream16_, product);
@@ -215,7 +216,7 @@ struct BlockFunction : torch::autograd::Function<BlockFunction> {
 
 c10::intrusive_ptr<BlockCall> make_call(const StackConfig& config, const MaskPlan& plan, bool recompute, int64_t N) {
   const int64_t C = config.head_width();
-  OCTET_CHECK(bad_config, C >= 2 && C <= 128, "block: head width = {}, expected 2..128 (Precision::bf16)", C);
+  OCTET_CHECK(bad_config, C >= 2 && config.fits_bf16(), "block: head width = {}, expected 2..128 (Precision::bf16)", C);
   OCTET_CHECK(bad_shape,
               static_cast<int64_t>(plan.positions.size()) == N && !plan.segments.empty() &&
                   plan.segments.front() == 0 && plan.segments.back() == N,

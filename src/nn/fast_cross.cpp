@@ -129,7 +129,7 @@ Tensor cross_block(const Tensor& x_any, const Tensor& y_any, const CrossWeights&
   const char* names[] = {"x", "y", "norm_q", "norm_kv", "wq", "wk", "wv", "wo"};
   for (size_t s = 0; s < kCrossSlots; ++s) check_weight("cross_block", names[s], in[s], shapes[s]);
   auto call = c10::make_intrusive<CrossCall>();
-  call->groups = kernel_groups(groups);
+  call->groups.assign(groups.begin(), groups.end());
   call->shape = {.heads = config.heads,
                  .kv_heads = config.kv_heads,
                  .head_dim = HC / config.heads,

@@ -236,23 +236,6 @@ TEST(FastBlock, RefusesWhatKernelsCannotDo) {
   expect_error(Code::bad_dtype, "norm1 is Double, expected contiguous f32", [&] { f.forward(Precision::bf16); });
 }
 
-TEST(PackedWeights, KeepsTheBitsAndSeesChanges) {
-  OCTET_NEEDS_BF16();
-  const BlockFixture f(block_cases()[2]);
-  const Results plain = f.results(Precision::bf16);
-  const fast::PackedWeights outer;
-  for (int i = 0; i < 2; ++i) {
-    const fast::PackedWeights inner;
-    expect_same_bits(f.results(Precision::bf16, i == 1), plain);
-  }
-  at::NoGradGuard no_grad;
-  f.parameters.at("layers.0.attn.wk.weight").value.mul_(2);
-  const Tensor changed = f.forward(Precision::bf16);
-  EXPECT_FALSE(at::equal(changed, plain[0].second));
-  f.parameters.at("layers.0.attn.wk.weight").value.mul_(0.5);
-  EXPECT_TRUE(at::equal(f.forward(Precision::bf16), plain[0].second));
-}
-
 TEST(FastLinear, EqualsTheComposite) {
   OCTET_NEEDS_BF16();
   for (const auto& [N, K, M] :

@@ -1,12 +1,9 @@
 #include "nn/fast_tools.hpp"
 
 #include "kernels/norm.hpp"
-#include "nn/fast.hpp"
 
 #include <algorithm>
 #include <cstring>
-#include <map>
-#include <mutex>
 
 namespace octet::nn::fast {
 
@@ -120,41 +117,6 @@ Tensor normed_backward(Tensor& dx, const Tensor& dx16, bool want_dg, const Tenso
   return dg;
 }
 
-// What PackedWeights keeps. An entry holds its weights, so that their addresses are not given to others.
-namespace {
-struct KeptPacks {
-  struct Entry {
-    std::vector<Tensor> weights;
-    int64_t version;
-    Tensor panels;
-  };
-  std::mutex mutex;
-  int scopes = 0;
-  std::map<std::pair<Linears::Layout, std::vector<const void*>>, Entry> entries;
-};
-
-KeptPacks& kept_packs() {
-  static KeptPacks kept;
-  return kept;
-}
-
-int64_t version_of(const std::vector<Tensor>& weights) {
-  int64_t sum = 0;
-  for (const Tensor& w : weights) sum += w.is_inference() ? 0 : w._version();
-  return sum;
-}
-}  // namespace
-
-PackedWeights::PackedWeights() {
-  std::lock_guard lock(kept_packs().mutex);
-  ++kept_packs().scopes;
-}
-
-PackedWeights::~PackedWeights() {
-  std::lock_guard lock(kept_packs().mutex);
-  if (--kept_packs().scopes == 0) kept_packs().entries.clear();
-}
-
 Linears::Linears(std::initializer_list<Tensor> matrices) : weights_(matrices) {
   for (const Tensor& w : weights_) {
     blocks_.push_back({f32(w), w.size(0)});
@@ -163,7 +125,7 @@ Linears::Linears(std::initializer_list<Tensor> matrices) : weights_(matrices) {
   }
 }
 
-Tensor Linears::packed(Layout layout) const {
+Tensor Linears::panels(Layout layout) const {
   if (layout == Layout::forward) {
     Tensor out = new_b16({kernels::panel_size(rows_, depth_)});
     kernels::pack_forward(b16(out), blocks_, depth_, threads());
@@ -172,18 +134,6 @@ Tensor Linears::packed(Layout layout) const {
   Tensor out = new_b16({kernels::panel_size(depth_, rows_)});
   kernels::pack_dgrad(b16(out), blocks_, depth_, threads());
   return out;
-}
-
-Tensor Linears::panels(Layout layout) const {
-  KeptPacks& kept = kept_packs();
-  std::lock_guard lock(kept.mutex);
-  if (kept.scopes == 0) return packed(layout);
-  std::vector<const void*> places;
-  for (const auto& block : blocks_) places.push_back(block.w);
-  auto& entry = kept.entries[{layout, std::move(places)}];
-  const int64_t version = version_of(weights_);
-  if (!entry.panels.defined() || entry.version != version) entry = {weights_, version, packed(layout)};
-  return entry.panels;
 }
 
 Tensor Linears::forward(const Tensor& x) const {
@@ -247,13 +197,6 @@ std::vector<Tensor> weight_gradients(const Tensor& dy, std::span<const int64_t> 
     out.push_back(all.narrow(0, row, n));
     row += n;
   }
-  return out;
-}
-
-std::vector<kernels::Group> kernel_groups(std::span<const Group> groups) {
-  std::vector<kernels::Group> out;
-  out.reserve(groups.size());
-  for (const Group& g : groups) out.push_back({g.q0, g.q1, g.k0, g.k1});
   return out;
 }
 

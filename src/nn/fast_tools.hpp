@@ -4,7 +4,6 @@
 #include "base/error.hpp"
 #include "kernels/attention.hpp"
 #include "kernels/gemm.hpp"
-#include "kernels/group.hpp"
 #include "nn/ops.hpp"
 
 #include <functional>
@@ -55,8 +54,7 @@ void norm_rows(const Normed& out, const Tensor& x, const Tensor& g, double eps, 
 Tensor normed_backward(Tensor& dx, const Tensor& dx16, bool want_dg, const Tensor& dy, const Tensor& x,
                        const Tensor& rstd, const Tensor& g);
 
-/// Weights [n_i,K] f32 that read the same input, one below the other. Packed anew for every product (1 % of a step)
-/// unless a PackedWeights keeps them.
+/// Weights [n_i,K] f32 that read the same input, one below the other. Packed anew for every product (1 % of a step).
 class Linears {
  public:
   explicit Linears(std::initializer_list<Tensor> matrices);
@@ -73,8 +71,7 @@ class Linears {
   Tensor panels(Layout layout) const;  // of kernels/gemm.hpp
 
  private:
-  Tensor packed(Layout layout) const;
-  std::vector<Tensor> weights_;
+  std::vector<Tensor> weights_;  // keeps their memory
   std::vector<kernels::WeightBlock> blocks_;
   int64_t rows_ = 0, depth_ = 0;
 };
@@ -96,7 +93,5 @@ Tensor weight_gradient(const Tensor& dy, int64_t first, int64_t rows, const Tens
 
 /// Gradients of all the weights that made y, in order, by one product: they share a storage.
 std::vector<Tensor> weight_gradients(const Tensor& dy, std::span<const int64_t> rows, const Tensor& x);
-
-std::vector<kernels::Group> kernel_groups(std::span<const Group> groups);
 
 }  // namespace octet::nn::fast

@@ -3,6 +3,7 @@
 // nn/fast.hpp).
 //   N rows, D width, V vocabulary, P patches
 #pragma once
+#include "kernels/group.hpp"
 #include "nn/stack.hpp"
 
 #include <span>
@@ -11,9 +12,7 @@ namespace octet::nn {
 
 /// Contiguous queries that read contiguous keys: rows [q0,q1) attend to rows [k0,k1). Queries in no group get 0; groups
 /// are disjoint in queries and in keys, in ascending order. k0 == k1: the group's queries get 0.
-struct Group {
-  int64_t q0, q1, k0, k1;
-};
+using kernels::Group;
 
 /// x / sqrt(mean(x^2) + eps) * g over the last axis (Zhang & Sennrich 2019, eq. 4). x [..,D], g [D].
 Tensor rms_norm(const Tensor& x, const Tensor& g, double eps);
@@ -51,7 +50,8 @@ Tensor embed(std::span<const int32_t> ids, const Parameters::Item& table, std::s
              std::span<const Parameters::Item> hash_tables, double scale);
 
 /// Negative log-likelihood of targets under softmax(RMS(x) W^T): x [N,D], g [D], w [V,D], targets [N] (-1: none) -> [N]
-/// f32 (f64 for an f64 x), 0 where there is no target. Never holds [N,V] for V > 8192: rows are done in chunks.
+/// f32 (f64 for an f64 x), 0 where there is no target. bf16 does rows in chunks and holds no [N,V] for V > 8192; fp32
+/// always does.
 Tensor head_nll(const Tensor& x, const Tensor& g, const Tensor& w, std::span<const int32_t> targets, double eps,
                 Precision precision);
 

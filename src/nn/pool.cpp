@@ -12,11 +12,9 @@ using torch::autograd::variable_list;
 
 // y [P,D] and the row of x that each element came from.
 std::pair<Tensor, Tensor> pooled(const Tensor& x, std::span<const Group> groups) {
-  std::vector<kernels::Group> plain;
-  for (const Group& g : groups) plain.push_back({g.q0, g.q1, g.k0, g.k1});
   const int64_t P = static_cast<int64_t>(groups.size()), D = x.size(1);
   std::pair<Tensor, Tensor> out = {at::empty({P, D}, at::kFloat), at::empty({P, D}, at::kInt)};
-  kernels::max_pool(plain, D, x.data_ptr<float>(), out.first.data_ptr<float>(), out.second.data_ptr<int32_t>(),
+  kernels::max_pool(groups, D, x.data_ptr<float>(), out.first.data_ptr<float>(), out.second.data_ptr<int32_t>(),
                     threads());
   return out;
 }

@@ -37,7 +37,7 @@ class Stack {
   const StackConfig& config() const { return config_; }
   const BlockWeights& weights(int64_t l) const { return blocks_[static_cast<size_t>(l)]; }
 
-  /// Truncated normal of blt.md 11; `stream` numbers the parameters of a model so that each has its own draws.
+  /// Truncated normals of blt.md 11, drawn from `seed` and each parameter's name.
   void initialise(uint64_t seed) const;
 
  private:
