@@ -78,9 +78,9 @@ InspectReport inspect_place(Context& context, const ModelPlace& place, bool list
     if (place.run.part.empty() && newest_checkpoint(files, place.run.run).empty()) return report;
   }
   report.path = place.checkpoint(files);
-  report.kind = is_checkpoint(files, report.path) ? "checkpoint" : "published";
+  report.kind = is_published(files, report.path) ? "published" : "checkpoint";
   add_tensors(report, open_checkpoint(files, report.path), list);
-  report.model = inspect_model(files, report.path);
+  report.model = inspect_model(context, report.path);
   return report;
 }
 

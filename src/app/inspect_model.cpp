@@ -44,8 +44,9 @@ ModelReport describe(const ModelConfig& c) {
   return r;
 }
 
-ModelReport inspect_model(Files& files, const std::string& folder) {
-  if (!is_checkpoint(files, folder)) return describe(read_hf_blt_config(files, folder));
+ModelReport inspect_model(Context& context, const std::string& folder) {
+  Files& files = *context.files;
+  if (is_published(files, folder)) return describe(read_hf_blt_config(context, folder));
   verify_checkpoint(files, folder);
   const std::string path = join_path(folder, "config.toml");
   ModelReport report = describe(checked(parse_toml_table<ModelConfig>(files.read(path), path, "model")));

@@ -32,7 +32,7 @@ struct ModelReport {
 ModelReport describe(const ModelConfig& config);
 /// A checkpoint of ours, whose files are compared with meta.json (everything is read once), or a published one. Throws
 /// Error(bad_file) for a damaged file.
-ModelReport inspect_model(Files& files, const std::string& folder);
+ModelReport inspect_model(Context& context, const std::string& folder);
 /// Lines for people.
 std::string model_text(const ModelReport& model);
 

@@ -8,7 +8,7 @@ namespace octet {
 namespace {
 
 bool is_model_folder(Files& files, const std::string& path) {
-  return is_checkpoint(files, path) || files.exists(join_path(path, "config.json"));
+  return is_checkpoint(files, path) || is_published(files, path);
 }
 
 /// The run that a path RUN/ckpt/step-N belongs to.
@@ -30,6 +30,10 @@ CheckpointPlace run_around(Files& files, const std::string& folder) {
 
 bool is_checkpoint(Files& files, const std::string& folder) {
   return files.exists(join_path(folder, "config.toml")) && files.exists(join_path(folder, "model.safetensors"));
+}
+
+bool is_published(Files& files, const std::string& folder) {
+  return !is_checkpoint(files, folder) && files.exists(join_path(folder, "config.json"));
 }
 
 bool holds_model(Files& files, const std::string& folder) {

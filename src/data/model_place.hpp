@@ -16,6 +16,9 @@ struct ModelPlace {
 /// config.toml and model.safetensors: a checkpoint of octet.
 bool is_checkpoint(Files& files, const std::string& folder);
 
+/// A published model. What find_model found and is none is a checkpoint of octet, whole or not.
+bool is_published(Files& files, const std::string& folder);
+
 /// A checkpoint, a published model, or a run.
 bool holds_model(Files& files, const std::string& folder);
 

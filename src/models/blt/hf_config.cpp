@@ -84,17 +84,23 @@ void read_entropy_rule(const JsonObject& top, PatcherConfig& rule) {
 }
 
 /// transformers reads `entropy` without its variants and takes every other mode for one patch per byte
-/// (blt.md 17.3): so does hf_compat. By default the rule is the one that the file names.
-PatcherConfig read_rule(const JsonObject& top, bool compat) {
+/// (blt.md 17.3): so does hf_compat, with a warning. By default the rule is the one that the file names.
+PatcherConfig read_rule(Context& context, const JsonObject& top, const std::string& hf_compat) {
   const std::string mode = top.find<std::string>("patching_mode").value_or("entropy");
   PatcherConfig rule;
   rule.max_patch_length = size_at(top, "max_patch_length", 0);
   rule.patch_size = top.find<double>("patch_size").value_or(4);
+  const auto otherwise = [&](const char* used, std::string_view named) {
+    context.warn(format("--hf-compat {}: {}, as transformers does; the checkpoint names {}", hf_compat, used, named));
+  };
   if (mode == "entropy") {
     read_entropy_rule(top, rule);
-    if (compat && rule.kind != PatcherKind::entropy_topk) rule.kind = PatcherKind::entropy, rule.threshold_add.reset();
-  } else if (mode == "byte" || compat) {
+    if (hf_compat.empty() || rule.kind == PatcherKind::entropy || rule.kind == PatcherKind::entropy_topk) return rule;
+    otherwise("patches are cut by the threshold alone", enum_name(rule.kind));
+    rule.kind = PatcherKind::entropy, rule.threshold_add.reset();
+  } else if (mode == "byte" || !hf_compat.empty()) {
     rule.kind = PatcherKind::byte;
+    if (mode != "byte") otherwise("every byte is a patch", format("patching_mode \"{}\"", mode));
   } else if (mode == "space") {
     rule.kind = PatcherKind::space;
   } else if (mode == "static") {
@@ -107,9 +113,9 @@ PatcherConfig read_rule(const JsonObject& top, bool compat) {
 
 }  // namespace
 
-ModelConfig read_hf_blt_config(Files& files, const std::string& folder, const std::string& hf_compat) {
+ModelConfig read_hf_blt_config(Context& context, const std::string& folder, const std::string& hf_compat) {
   const std::string path = join_path(folder, "config.json");
-  const Json json = parse_json(files.read(path), path, {16 << 20, 32});
+  const Json json = parse_json(context.files->read(path), path, {16 << 20, 32});
   const JsonObject top(json, path);
   if (top.get<std::string>("model_type") != "blt") top.refuse("model_type", "\"blt\"");
   for (const auto& [key, id] : {std::pair{"vocab_size", int64_t{ByteCodec::kVocab}},
@@ -135,7 +141,7 @@ ModelConfig read_hf_blt_config(Files& files, const std::string& folder, const st
   c.cross = cross;
   c.hash = read_hash(top);
   ModelPatcherConfig p;
-  p.rule = read_rule(top, !hf_compat.empty());
+  p.rule = read_rule(context, top, hf_compat);
   if (p.rule.reads_entropies()) {
     if (!top.find<bool>("patch_in_forward").value_or(true))
       top.refuse("patch_in_forward", "true: its patches are cut by an entropy model");

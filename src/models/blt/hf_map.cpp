@@ -58,7 +58,7 @@ Names hf_blt_names(const Blt& model) {
 }
 
 std::unique_ptr<Blt> load_hf_blt(Context& context, const std::string& folder, const LoadOptions& options) {
-  const ModelConfig config = read_hf_blt_config(*context.files, folder, options.hf_compat);
+  const ModelConfig config = read_hf_blt_config(context, folder, options.hf_compat);
   const Safetensors file = open_checkpoint(*context.files, folder);
   check_size(file, config);
   auto model = std::make_unique<Blt>(config);

@@ -55,7 +55,7 @@ class HfBlt : public testing::Test {
   void write_config(const Json& config) { write_config_text(dump_json(config)); }
   void write_config_text(const std::string& text) { context_.files->write_atomically(scratch_ / "config.json", text); }
   ModelConfig read(const std::string& hf_compat = {}) {
-    return read_hf_blt_config(*context_.files, scratch_.path(), hf_compat);
+    return read_hf_blt_config(context_, scratch_.path(), hf_compat);
   }
   void write_tensors(const Tensors& tensors, DType dtype = DType::f32) {
     std::vector<TensorSource> sources;
@@ -162,6 +162,29 @@ TEST_F(HfBlt, PatchingModesBecomeTheRulesTheyName) {
     EXPECT_EQ(read().patcher->rule.kind, c.kind);
     EXPECT_EQ(read("masks").patcher->rule.kind, c.compat);
   }
+}
+
+TEST_F(HfBlt, CompatWarnsWhereItUsesAnotherRule) {
+  std::string warnings;
+  context_.warn = [&](std::string_view w) { warnings = w; };
+  const auto warned = [&](const char* edit) {
+    Json config = tiny_hf_config();
+    config.update(Json::parse(edit));
+    write_config(config);
+    warnings.clear();
+    read();
+    EXPECT_EQ(warnings, "");
+    read("masks");
+    return warnings;
+  };
+  for (const char* same : {"{}", R"({"patching_mode":"byte"})", R"({"patching_threshold":null})"})
+    EXPECT_EQ(warned(same), "");
+  EXPECT_EQ(warned(R"({"patching_mode":"space"})"),
+            "--hf-compat masks: every byte is a patch, as transformers does; the checkpoint names patching_mode "
+            "\"space\"");
+  EXPECT_EQ(warned(R"({"monotonicity":true})"),
+            "--hf-compat masks: patches are cut by the threshold alone, as transformers does; the checkpoint names "
+            "entropy_monotonic");
 }
 
 TEST_F(HfBlt, ARuleThatAsksNoEntropyModelLeavesItUnread) {
