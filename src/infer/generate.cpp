@@ -58,7 +58,7 @@ class PatchMarks {
  public:
   explicit PatchMarks(const Session& session) : session_(session), unit_(session.length()) {}
   std::string mark(ByteView text) {
-    const std::vector<int64_t> starts = session_.patch_starts();
+    const std::span<const int64_t> starts = session_.patch_starts();
     std::string out, run;
     const auto flush = [&] {
       const bool whole = is_utf8(run);

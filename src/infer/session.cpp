@@ -61,11 +61,11 @@ int64_t Session::length() const { return state_->length(); }
 
 bool Session::full() const {
   const int64_t context = model_->traits().context;
-  return context > 0 && length() >= context;
+  return (context > 0 && length() >= context) || state_->full();
 }
 
 bool Session::patch_complete() const {
-  const std::vector<int64_t> starts = patch_starts();
+  const std::span<const int64_t> starts = patch_starts();
   return !starts.empty() && starts.back() == length();
 }
 

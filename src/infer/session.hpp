@@ -17,7 +17,7 @@ class Session {
 
   /// Consumes text; an empty session first consumes BOS where the model has one, so prefill("") makes a fresh session
   /// ready. Throws Error(bad_input) with both lengths, before anything is consumed, when the model's context would be
-  /// passed.
+  /// passed; text of more patches than the model takes shows only as it is read, and ends the session.
   void prefill(ByteView text);
   void prefill_ids(std::span<const int32_t> ids);
   /// Consumes one unit; ordinarily the one just sampled from logits().
@@ -30,9 +30,9 @@ class Session {
   /// session). Rewinds in a row add up to at most max_rewind. Throws Error(bad_input).
   void rewind(int64_t n);
   int64_t length() const;       // units consumed, BOS included
-  bool full() const;            // the model's context ends here
+  bool full() const;            // the model's context or its patches end here
   bool patch_complete() const;  // BLT: the next unit opens a new patch
-  std::vector<int64_t> patch_starts() const { return state_->patch_starts(); }
+  std::span<const int64_t> patch_starts() const { return state_->patch_starts(); }  // good until the next change
   Model& model() const { return *model_; }
 
  private:

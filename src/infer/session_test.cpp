@@ -25,7 +25,7 @@ TEST(Session, PrefillEqualsUnitsOneByOne) {
     EXPECT_EQ(whole.length(), 12);
     EXPECT_TRUE(at::equal(whole.logits(), units.logits()));
     EXPECT_TRUE(at::equal(whole.logits(), parts.logits()));
-    EXPECT_EQ(whole.patch_starts(), units.patch_starts());
+    EXPECT_TRUE(std::ranges::equal(whole.patch_starts(), units.patch_starts()));
     const Tensor full = model
                             ->forward(single_row({1, 120, 108, 105, 36, 103, 101, 120, 36, 119, 101, 120}, 2),
                                       {.want = {.logits = true}})
@@ -88,6 +88,24 @@ TEST(Session, ThePromptThatIsTooLongIsRefusedWhole) {
   EXPECT_TRUE(s.full());
   expect_error(Code::bad_input, "the prompt has 1 bytes after 8 others, the model reads at most 8",
                [&] { s.prefill("8"); });
+}
+
+TEST(Session, EndsWhereThePatchesEnd) {
+  ModelConfig c = tiny_blt_config(PatcherKind::static_);  // patches of 3 after the first unit
+  c.max_patches = 4;
+  const auto model = tiny_model(c);
+  Session s(*model);
+  s.prefill("ab");
+  Bytes text;
+  EXPECT_EQ(generate(s, {.max_units = 100, .sampler = {.temperature = 0}, .stop_at_eos = false},
+                     [&](const Piece& p) { return text += p.bytes, true; }),
+            StopReason::context);
+  EXPECT_TRUE(s.full());
+  EXPECT_EQ(s.patch_starts().back(), s.length());
+  EXPECT_EQ(std::ssize(s.patch_starts()), 5);
+  Session whole(*model);
+  expect_error(Code::bad_input, "more than 4 patches (model.max_patches)", [&] { whole.prefill("abcdefghijklmn"); });
+  expect_error(Code::bad_input, "an error ended this sequence", [&] { whole.prefill("a"); });
 }
 
 TEST(Session, RefusesAModelThatLooksAhead) {

@@ -9,8 +9,7 @@ namespace {
 void check_patcher(const ModelConfig& c) {
   const ModelPatcherConfig& p = *c.patcher;
   p.rule.check("model.patcher", false);
-  const bool model = p.rule.reads_argmax() || (p.rule.reads_entropies() && p.rule.kind != PatcherKind::table);
-  OCTET_CHECK(bad_config, !model || p.stack || !p.rule.from.empty(),
+  OCTET_CHECK(bad_config, !p.asks_model() || p.stack || !p.rule.from.empty(),
               "model.patcher.from is empty, expected a trained byte model (kind = \"{}\" asks one)",
               enum_name(p.rule.kind));
   if (p.stack) p.stack->check("model.patcher.stack");
@@ -33,8 +32,8 @@ void check_blt(ModelConfig& c) {
               "model.decoder.width = {}, expected model.encoder.width = {}", c.decoder->width, c.encoder->width);
   if (c.cross->heads == 0) c.cross->heads = c.encoder->attention.heads;
   if (c.cross->kv_heads == 0) c.cross->kv_heads = c.cross->heads;
-  OCTET_CHECK(bad_config, c.encoder->width % c.cross->heads == 0,
-              "model.cross.heads = {} does not divide model.encoder.width = {}", c.cross->heads, c.encoder->width);
+  OCTET_CHECK(bad_config, c.cross->heads <= c.encoder->width,
+              "model.cross.heads = {}, expected at most model.encoder.width = {}", c.cross->heads, c.encoder->width);
   OCTET_CHECK(bad_config, c.cross->heads % c.cross->kv_heads == 0,
               "model.cross.kv_heads = {} does not divide model.cross.heads = {}", c.cross->kv_heads, c.cross->heads);
   if (c.hash) c.hash->ngrams.check("model.hash");
@@ -42,6 +41,12 @@ void check_blt(ModelConfig& c) {
 }
 
 }  // namespace
+
+bool ModelConfig::fits_bf16() const {
+  for (const auto* s : {&stack, &encoder, &global, &decoder})
+    if (*s && !(*s)->fits_bf16()) return false;
+  return true;
+}
 
 ModelConfig checked(ModelConfig c) {
   if (c.kind == ModelKind::blt) {

@@ -32,7 +32,9 @@ struct CrossAttentionConfig {
   bool pool_every_layer = false;
   bool all_decoder_layers = true;
   CrossResidual residual = CrossResidual::double_;
-  OCTET_FIELDS(CrossAttentionConfig, OCTET_FIELD(heads, range(0, 1024), "query heads; 0 = those of the local model"),
+  OCTET_FIELDS(CrossAttentionConfig,
+               OCTET_FIELD(heads, range(0, 1024),
+                           "query heads, each floor(width / heads) wide; 0 = those of the local model"),
                OCTET_FIELD(kv_heads, range(0, 1024), "key and value heads; 0 = heads"),
                OCTET_FIELD(all_encoder_layers, any,
                            "refine the patch vectors after every encoder layer, not only after the last"),
@@ -50,6 +52,9 @@ struct ModelPatcherConfig {
   OCTET_FIELDS(ModelPatcherConfig, OCTET_FIELDS_OF(rule),
                OCTET_FIELD(stack, any,
                            "entropy kinds: shape of the entropy model (filled in from the model copied in)"))
+
+  /// Whether the rule asks an entropy model.
+  bool asks_model() const { return rule.reads_argmax() || (rule.reads_entropies() && rule.kind != PatcherKind::table); }
 };
 
 struct ModelConfig {
@@ -78,6 +83,9 @@ struct ModelConfig {
                OCTET_FIELD(cross, any, "blt: cross-attention between bytes and patches"),
                OCTET_FIELD(hash, any, "blt: hash n-gram embeddings"),
                OCTET_FIELD(patcher, any, "blt: how bytes are cut into patches"))
+
+  /// Whether Precision::bf16 has kernels for all blocks; an entropy model too wide for them runs in fp32 by itself.
+  bool fits_bf16() const;
 };
 
 /// Fills in absent tables with their defaults and checks every rule that spans keys (blt.md 21: d_E = d_D, heads,

@@ -15,13 +15,11 @@ namespace octet {
 struct Want {
   bool nll = false;     // Outputs::nll
   bool logits = false;  // Outputs::logits of all rows
-  bool states = false;  // Outputs::states after layer `ForwardOptions::layer`
+  bool states = false;  // Outputs::states
 };
 
 struct ForwardOptions {
   Want want;
-  int layer = -1;  // -1: after the last block and the final norm
-  bool train = false;
   Precision precision = Precision::fp32;
   bool recompute = false;  // activation recomputation in the blocks
 };
@@ -35,7 +33,7 @@ struct PatchReport {             // BLT: how the batch was cut
 struct Outputs {
   Tensor nll;                         // [N] f32, natural log; 0 where the batch has no target
   Tensor logits;                      // [N,V] f32
-  Tensor states;                      // [N,D]
+  Tensor states;                      // [N,D] after the last block and the final norm
   std::map<std::string, double> aux;  // auxiliary losses by name, as values
   Tensor aux_loss;                    // their weighted sum as a scalar to be added to the loss; undefined: none
   std::optional<PatchReport> patches;
@@ -62,13 +60,16 @@ class State {
  public:
   virtual ~State() = default;
   virtual int64_t length() const = 0;  // units consumed
+  /// Whether a limit other than Traits::context is reached: the next unit may be refused.
+  virtual bool full() const { return false; }
   /// A second sequence with the same past; both go on independently. The past is shared, not copied, where it is large.
   virtual std::unique_ptr<State> fork() = 0;
   /// Takes the last n units back. Up to max_rewind units are held for that; rewinds in a row add up until new units
   /// come. Throws Error(bad_input) if n is more than are held.
   virtual void rewind(int64_t n) = 0;
-  /// BLT: committed patch starts so far (0 and 1 included); empty for models without patches.
-  virtual std::vector<int64_t> patch_starts() const { return {}; }
+  /// BLT: committed patch starts so far (0 and 1 included); empty for models without patches. Good until the state
+  /// changes.
+  virtual std::span<const int64_t> patch_starts() const { return {}; }
 };
 
 /// Thread rule: const use from many threads is safe; forward() with gradients, step() and changes of parameters() are
@@ -85,7 +86,9 @@ class Model {
   /// An empty sequence.
   virtual std::unique_ptr<State> start(const StateOptions& options) = 0;
   /// Consumes ids and returns want.logits [T,V] for each of them (or of the last with `last_only`): the numbers
-  /// forward() gives on the whole sequence, within rounding. One code path for prompt and single units.
+  /// forward() gives on the whole sequence, within rounding. One code path for prompt and single units. Throws
+  /// Error(bad_input) for ids outside the vocabulary or beyond the context before anything is done; any other error, of
+  /// a full state above all, ends the sequence: nothing but length() and patch_starts() works from then on.
   virtual Tensor step(State& state, std::span<const int32_t> ids, bool last_only) = 0;
   /// Many sequences at once: one id each. Row r has the bits that step(*states[r], {ids[r]}) gives.
   virtual Tensor step_batch(std::span<State* const> states, std::span<const int32_t> ids) = 0;

@@ -48,7 +48,7 @@ TEST(ParameterCount, PublishedSizes) {
                          6'713'555'200, 3'840'015'360, 10'553'570'560}};
   for (const Size& s : sizes) {
     SCOPED_TRACE(s.name);
-    const ParameterCount n = count_parameters(published(s));
+    const ParameterCount n = count_parameters(checked(published(s)));
     EXPECT_EQ(n.encoder, s.encoder);
     EXPECT_EQ(n.global, s.global);
     EXPECT_EQ(n.decoder, s.decoder);
@@ -119,7 +119,7 @@ TEST(ParameterCount, EqualsTheParametersOfNewModels) {
     blt.tied = tied;
     blt.patch_vectors = tied ? 3 : 2;
     blt.cross.emplace();
-    blt.cross->heads = 4;
+    blt.cross->heads = tied ? 3 : 4;  // 3 heads of 5 in a width of 16
     blt.cross->kv_heads = tied ? 1 : 4;
     blt.cross->all_encoder_layers = tied;
     blt.cross->all_decoder_layers = !tied;

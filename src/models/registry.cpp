@@ -32,8 +32,11 @@ std::unique_ptr<Model> load_native(Context& context, const std::string& folder) 
   check_size(weights, config);
   std::unique_ptr<Model> model;
   if (config.kind == ModelKind::blt) {
+    OCTET_CHECK(bad_file, config.patcher->stack || !config.patcher->asks_model(),
+                "{}: [model.patcher.stack] is missing, expected the entropy model that kind = \"{}\" asks", path,
+                enum_name(config.patcher->rule.kind));
     auto blt = std::make_unique<Blt>(config);
-    if (config.patcher && config.patcher->rule.kind == PatcherKind::table) blt->read_table(weights);
+    if (config.patcher->rule.kind == PatcherKind::table) blt->read_table(weights);
     model = std::move(blt);
   } else {
     model = std::make_unique<Transformer>(config);
@@ -50,7 +53,7 @@ std::unique_ptr<Model> load_model(Context& context, const std::string& argument,
   Files& files = *context.files;
   const ModelPlace place = find_model(context, argument);
   const std::string folder = place.checkpoint(files);
-  if (is_checkpoint(files, folder)) try {
+  if (!is_published(files, folder)) try {
       return load_native(context, folder);
     } catch (const Error& e) {
       throw e.hint().empty() && !place.run.run.empty() ? e.with_hint(last_good(context, place.run.run)) : e;

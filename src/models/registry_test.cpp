@@ -1,6 +1,7 @@
 // Native checkpoints as somebody's disk may hold them, and the limits of a model's config.
 #include "models/registry.hpp"
 
+#include "data/runs.hpp"
 #include "tests/support/tiny_models.hpp"
 #include "tests/support/torch_support.hpp"
 
@@ -74,6 +75,27 @@ TEST_F(NativeCheckpoint, WithoutItsProofItIsNotLoaded) {
   save_tiny(folder_, *model);
   fs::remove(folder_ + "/meta.json");
   expect_refused(Code::bad_file, "meta.json");
+}
+
+TEST_F(NativeCheckpoint, WithoutItsWeightsItIsNotTakenForAPublishedModel) {
+  const std::string run = scratch_ / "runs/20261125-1000-books-7f3a", step = run + "/ckpt/step-4";
+  save_tiny(step, *tiny_model(tiny_byte_config()));
+  write_run_status(*context_.files, run, RunStatus());
+  fs::remove(step + "/model.safetensors");
+  for (const std::string& name : {step, run + "/step-4"})
+    expect_error(Code::bad_file, "step-4/model.safetensors: missing", [&] { load_model(context_, name); });
+}
+
+TEST_F(NativeCheckpoint, WithoutItsEntropyModelItIsRefused) {
+  for (const PatcherKind kind : {PatcherKind::bpe_patcher, PatcherKind::entropy}) {
+    ModelConfig c = tiny_blt_config(kind);
+    c.patcher->stack.reset();
+    c.patcher->rule.from = "elsewhere";
+    save_tiny(folder_, *tiny_model(c));
+    expect_refused(Code::bad_file, format("config.toml: [model.patcher.stack] is missing, expected the entropy model "
+                                          "that kind = \"{}\" asks",
+                                          enum_name(kind)));
+  }
 }
 
 TEST_F(NativeCheckpoint, BadConfigsAreRefused) {

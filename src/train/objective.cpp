@@ -6,7 +6,6 @@ namespace octet {
 
 LanguageObjective::LanguageObjective(Model& model, Precision precision, bool recompute) : model_(model) {
   options_.want.nll = true;
-  options_.train = true;
   options_.precision = precision;
   options_.recompute = recompute;
 }

@@ -75,6 +75,8 @@ class Blt : public Model {
   const NgramHash* hash() const { return hash_.get(); }
 
  private:
+  /// Throws Error(bad_input) unless the table or entropy model that the rule asks is there.
+  void check_patcher() const;
   Tensor embed_bytes(const Batch& batch) const;
   struct Encoded {
     Tensor bytes, patches;  // H [N,E], k vectors per patch [P k, E]

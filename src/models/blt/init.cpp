@@ -8,14 +8,16 @@ namespace octet {
 
 namespace {
 
-nn::CrossWeights add_cross(Parameters& p, const std::string& prefix, int64_t width, int64_t kv_width) {
+// Heads are floor(width / heads) wide: together they may be narrower than the rows (published 400M).
+nn::CrossWeights add_cross(Parameters& p, const std::string& prefix, int64_t width, const CrossAttentionConfig& c) {
+  const int64_t C = width / c.heads, q = C * c.heads, kv = C * c.kv_heads;
   nn::CrossWeights w;
   w.norm_q = p.add(prefix + "norm_q.weight", {width});
   w.norm_kv = p.add(prefix + "norm_kv.weight", {width});
-  w.wq = p.add(prefix + "wq.weight", {width, width});
-  w.wk = p.add(prefix + "wk.weight", {kv_width, width});
-  w.wv = p.add(prefix + "wv.weight", {kv_width, width});
-  w.wo = p.add(prefix + "wo.weight", {width, width});
+  w.wq = p.add(prefix + "wq.weight", {q, width});
+  w.wk = p.add(prefix + "wk.weight", {kv, width});
+  w.wv = p.add(prefix + "wv.weight", {kv, width});
+  w.wo = p.add(prefix + "wo.weight", {width, q});
   return w;
 }
 
@@ -31,7 +33,6 @@ void initialise_cross(const nn::CrossWeights& w, uint64_t seed) {
 Blt::Blt(const ModelConfig& config) : config_(checked(config)) {
   const ModelConfig& c = config_;
   const int64_t E = c.encoder->width, G = c.global->width, k = c.patch_vectors;
-  const int64_t kv = E / c.cross->heads * c.cross->kv_heads;
   w_.embed = parameters_.add("encoder.embed.weight", {codec_.vocab(), E});
   if (c.hash) {
     hash_ = std::make_unique<NgramHash>(c.hash->ngrams);
@@ -43,12 +44,12 @@ Blt::Blt(const ModelConfig& config) : config_(checked(config)) {
   encoder_ = std::make_unique<nn::Stack>(*c.encoder, parameters_, "encoder.");
   w_.pool = parameters_.add("encoder.pool.weight", {k * E, E});
   for (int64_t i = 0; i < (c.cross->all_encoder_layers ? c.encoder->layers : 1); ++i)
-    w_.encoder_cross.push_back(add_cross(parameters_, format("encoder.cross.{}.", i), E, kv));
+    w_.encoder_cross.push_back(add_cross(parameters_, format("encoder.cross.{}.", i), E, *c.cross));
   if (k * E != G) w_.global_in = parameters_.add("global.in.weight", {G, k * E});
   global_ = std::make_unique<nn::Stack>(*c.global, parameters_, "global.");
   w_.decoder_patch = parameters_.add("decoder.patch.weight", {k * E, G});
   for (int64_t i = 0; i < (c.cross->all_decoder_layers ? c.decoder->layers : 1); ++i)
-    w_.decoder_cross.push_back(add_cross(parameters_, format("decoder.cross.{}.", i), E, kv));
+    w_.decoder_cross.push_back(add_cross(parameters_, format("decoder.cross.{}.", i), E, *c.cross));
   decoder_ = std::make_unique<nn::Stack>(*c.decoder, parameters_, "decoder.");
   w_.final_norm = parameters_.add("decoder.final_norm.weight", {E});
   w_.head = c.tied ? w_.embed : parameters_.add("decoder.head.weight", {codec_.vocab(), E});

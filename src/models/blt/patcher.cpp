@@ -25,17 +25,25 @@ Batch entropy_batch(const Batch& batch, EntropyReset reset) {
   return b;
 }
 
+Precision fitting(const Transformer& model, Precision precision) {
+  return model.config().fits_bf16() ? precision : Precision::fp32;
+}
+
 }  // namespace
 
+void Blt::check_patcher() const {
+  OCTET_CHECK(bad_input, table_ || config_.patcher->rule.kind != PatcherKind::table,
+              "the model's table patcher has not been built");
+  OCTET_CHECK(bad_input, entropy_model_ || !config_.patcher->asks_model(),
+              "the model has no entropy model: model.patcher.from was not given");
+}
+
 std::vector<float> Blt::patcher_entropies(const Batch& batch, Precision precision) const {
+  check_patcher();
   const PatcherConfig& rule = config_.patcher->rule;
   if (!rule.reads_entropies()) return {};
-  if (rule.kind == PatcherKind::table) {
-    OCTET_CHECK(bad_input, table_, "the model's table patcher has not been built");
-    return table_->entropies(batch.ids, batch.rows);
-  }
-  OCTET_CHECK(bad_input, entropy_model_, "the model has no entropy model: model.patcher.from was not given");
-  return entropy_model_->entropies(entropy_batch(batch, rule.entropy_reset), precision,
+  if (rule.kind == PatcherKind::table) return table_->entropies(batch.ids, batch.rows);
+  return entropy_model_->entropies(entropy_batch(batch, rule.entropy_reset), fitting(*entropy_model_, precision),
                                    rule.entropy_compute == EntropyCompute::bf16_compat);
 }
 
@@ -56,7 +64,8 @@ PatchReport Blt::patch(const Batch& batch, Precision precision) const {
     PatchSignals signals;
     out.entropies = patcher_entropies(batch, precision);
     std::vector<int32_t> argmax;
-    if (config_.patcher->rule.reads_argmax()) argmax = entropy_model_->most_likely(batch, precision);
+    if (config_.patcher->rule.reads_argmax())
+      argmax = entropy_model_->most_likely(batch, fitting(*entropy_model_, precision));
     set_patch_lengths(cut, config_.patcher->rule, {out.entropies, argmax});
     out.lengths = std::move(cut.patch_lengths);
     out.cuts = std::move(cut.patch_cuts);
@@ -70,9 +79,8 @@ PatchReport Blt::patch(const Batch& batch, Precision precision) const {
 }
 
 void Blt::set_entropy_model(Transformer& model) {
-  const PatcherConfig& rule = config_.patcher->rule;
-  OCTET_CHECK(bad_config, rule.reads_argmax() || (rule.reads_entropies() && rule.kind != PatcherKind::table),
-              "model.patcher.kind = \"{}\" reads no entropy model", enum_name(rule.kind));
+  OCTET_CHECK(bad_config, config_.patcher->asks_model(), "model.patcher.kind = \"{}\" reads no entropy model",
+              enum_name(config_.patcher->rule.kind));
   OCTET_CHECK(bad_config, !entropy_model_, "the model has an entropy model already");
   config_.patcher->stack = model.config().stack;
   ModelConfig config = model.config();

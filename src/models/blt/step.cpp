@@ -16,7 +16,8 @@ struct BltDecoder {
   BltDecoder(const Blt& m, int64_t parameters_version, nn::WeightPacker packer)
       : version(parameters_version),
         bf16(packer.bf16()),
-        entropy(m.entropy_model() ? std::make_unique<TransformerDecoder>(*m.entropy_model(), packer) : nullptr),
+        entropy(m.config().patcher->asks_model() ? std::make_unique<TransformerDecoder>(*m.entropy_model(), packer)
+                                                 : nullptr),
         encoder(m.encoder(), packer),
         pool({m.weights().pool->value}, packer),
         encoder_cross(crosses(m.weights().encoder_cross, m, packer)),
@@ -73,7 +74,7 @@ struct ByteStates {
   std::vector<nn::Floats> rows;  // [cross][units * E]
 };
 
-struct BltState : State {
+struct BltState : LiveState {
   std::shared_ptr<const BltDecoder> decoder;
   TransformerTrack bytes;  // encoder cache and byte segments
   nn::KvCache decoder_cache, global_cache;
@@ -82,22 +83,26 @@ struct BltState : State {
   std::vector<int64_t> starts = {0};
   std::deque<Mark> marks;  // newest last
   ByteStates states;
-  int64_t max_rewind = 0;
+  int64_t max_rewind = 0, max_patches = 0;
 
   BltState(std::shared_ptr<const BltDecoder> d, TransformerTrack b, nn::KvCache dc, nn::KvCache gc)
       : decoder(std::move(d)), bytes(std::move(b)), decoder_cache(std::move(dc)), global_cache(std::move(gc)) {}
   int64_t length() const override { return int64_t(ids.size()); }
-  std::vector<int64_t> patch_starts() const override { return starts; }
+  std::span<const int64_t> patch_starts() const override { return starts; }
+  bool full() const override { return max_patches > 0 && marks.back().patches >= max_patches; }
 
   std::unique_ptr<State> fork() override {
+    check_usable();
     auto s = std::make_unique<BltState>(decoder, TransformerTrack{bytes.cache.fork(), bytes.segments},
                                         decoder_cache.fork(), global_cache.fork());
     if (entropy) s->entropy = TransformerTrack{entropy->cache.fork(), entropy->segments};
-    s->ids = ids, s->starts = starts, s->marks = marks, s->states = states, s->max_rewind = max_rewind;
+    s->ids = ids, s->starts = starts, s->marks = marks, s->states = states;
+    s->max_rewind = max_rewind, s->max_patches = max_patches;
     return s;
   }
 
   void rewind(int64_t n) override {
+    check_usable();
     check_rewind(n, int64_t(marks.size()) - 1);
     marks.erase(marks.end() - n, marks.end());
     const int64_t left = length() - n;
@@ -192,7 +197,7 @@ std::vector<float> Step::entropies() {
     }
     return h;
   }
-  if (!d_.entropy || (!rule.reads_entropies() && !rule.reads_argmax())) return std::vector<float>(ids_.size(), 0.f);
+  if (!d_.entropy) return std::vector<float>(ids_.size(), 0.f);
   std::vector<TransformerTrack*> tracks;
   for (BltState* s : rows_) tracks.push_back(&*s->entropy);
   const bool newline = rule.entropy_reset == EntropyReset::newline;
@@ -382,6 +387,7 @@ std::shared_ptr<const BltDecoder> Blt::packed(bool bf16_weights) {
 std::unique_ptr<State> Blt::start(const StateOptions& options) {
   const Traits t = traits();
   OCTET_CHECK(bad_input, t.generates, "this model cannot generate: {}", t.why_not);
+  check_patcher();
   auto d = packed(options.bf16_weights);
   const int64_t rewind = options.max_rewind;
   nn::KvCache encoder_cache = d->encoder.make_cache(rewind), decoder_cache = d->decoder.make_cache(rewind),
@@ -390,7 +396,7 @@ std::unique_ptr<State> Blt::start(const StateOptions& options) {
                                       std::move(global_cache));
   if (d->entropy) s->entropy = TransformerTrack{d->entropy->stack.make_cache(rewind)};
   s->states.rows.resize(d->encoder_cross.size());
-  s->max_rewind = rewind;
+  s->max_rewind = rewind, s->max_patches = config_.max_patches;
   s->marks.push_back({PatchStepper(config_.patcher->rule), {}, {}, nullptr});
   return s;
 }
@@ -398,15 +404,17 @@ std::unique_ptr<State> Blt::start(const StateOptions& options) {
 Tensor Blt::step(State& state, std::span<const int32_t> ids, bool last_only) {
   BltState& s = own(state);
   check_step(ids, codec_.vocab(), s.length(), config_.context);
-  std::vector<Tensor> parts;
-  const auto n = static_cast<int64_t>(ids.size());
-  for (int64_t at = 0; at < n; at += kPrefillRows) {
-    const int64_t rows = std::min(kPrefillRows, n - at);
-    Step step(*this, *s.decoder, std::vector<BltState*>(size_t(rows), &s), ids.subspan(size_t(at), size_t(rows)));
-    Tensor logits = step.run(last_only);
-    if (!last_only || at + rows == n) parts.push_back(std::move(logits));
-  }
-  return parts.empty() ? at::empty({0, codec_.vocab()}, at::kFloat) : at::cat(parts, 0);
+  return advance_states(std::array{&s}, [&] {
+    std::vector<Tensor> parts;
+    const auto n = static_cast<int64_t>(ids.size());
+    for (int64_t at = 0; at < n; at += kPrefillRows) {
+      const int64_t rows = std::min(kPrefillRows, n - at);
+      Step step(*this, *s.decoder, std::vector<BltState*>(size_t(rows), &s), ids.subspan(size_t(at), size_t(rows)));
+      Tensor logits = step.run(last_only);
+      if (!last_only || at + rows == n) parts.push_back(std::move(logits));
+    }
+    return parts.empty() ? at::empty({0, codec_.vocab()}, at::kFloat) : at::cat(parts, 0);
+  });
 }
 
 Tensor Blt::step_batch(std::span<State* const> states, std::span<const int32_t> ids) {
@@ -420,7 +428,7 @@ Tensor Blt::step_batch(std::span<State* const> states, std::span<const int32_t> 
                 "states of one batch were started with different options or weights");
     rows.push_back(&s);
   }
-  return Step(*this, *rows[0]->decoder, rows, ids).run(false);
+  return advance_states(rows, [&] { return Step(*this, *rows[0]->decoder, rows, ids).run(false); });
 }
 
 }  // namespace octet

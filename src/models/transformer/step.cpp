@@ -38,6 +38,10 @@ nn::Floats advance(const TransformerDecoder& decoder, std::span<TransformerTrack
   return x;
 }
 
+void LiveState::check_usable() const {
+  OCTET_CHECK(bad_input, usable, "an error ended this sequence after {} units; begin a new one", length());
+}
+
 void check_step(std::span<const int32_t> ids, int64_t vocab, int64_t length, int64_t context) {
   for (size_t i = 0; i < ids.size(); ++i)
     OCTET_CHECK(bad_input, ids[i] >= 0 && ids[i] < vocab, "id {} at position {} is outside the vocabulary 0..{}",
@@ -54,7 +58,7 @@ void check_rewind(int64_t n, int64_t held) {
 
 namespace {
 
-struct TransformerState : State {
+struct TransformerState : LiveState {
   std::shared_ptr<const TransformerDecoder> decoder;
   TransformerTrack track;
   int64_t max_rewind;
@@ -63,12 +67,14 @@ struct TransformerState : State {
       : decoder(std::move(d)), track(std::move(t)), max_rewind(rewind_limit) {}
   int64_t length() const override { return track.length(); }
   std::unique_ptr<State> fork() override {
+    check_usable();
     auto copy =
         std::make_unique<TransformerState>(decoder, TransformerTrack{track.cache.fork(), track.segments}, max_rewind);
     copy->held = held;
     return copy;
   }
   void rewind(int64_t n) override {
+    check_usable();
     check_rewind(n, held);
     held -= n;
     track.truncate(length() - n);
@@ -104,39 +110,45 @@ std::unique_ptr<State> Transformer::start(const StateOptions& options) {
 Tensor Transformer::step(State& state, std::span<const int32_t> ids, bool last_only) {
   TransformerState& s = own(state);
   check_step(ids, codec_.vocab(), s.length(), config_.context);
-  s.held = std::min(s.max_rewind, s.held + static_cast<int64_t>(ids.size()));
-  std::vector<Tensor> parts;
-  const auto cuts = [this](int32_t id) { return config_.eos_cuts && id == ByteCodec::kEos; };
-  const auto n = static_cast<int64_t>(ids.size());
-  for (int64_t at = 0; at < n; at += kPrefillRows) {
-    const int64_t rows = std::min(kPrefillRows, n - at);
-    const std::vector<TransformerTrack*> tracks(size_t(rows), &s.track);
-    const nn::Floats x = advance(*s.decoder, tracks, ids.subspan(size_t(at), size_t(rows)), cuts);
-    const int64_t D = s.decoder->embedding.size(1);
-    if (!last_only)
-      parts.push_back(s.decoder->head.logits(x.data(), rows));
-    else if (at + rows == n)
-      parts.push_back(s.decoder->head.logits(x.data() + (rows - 1) * D, 1));
-  }
-  return parts.empty() ? at::empty({0, codec_.vocab()}, at::kFloat) : at::cat(parts, 0);
+  return advance_states(std::array{&s}, [&] {
+    s.held = std::min(s.max_rewind, s.held + static_cast<int64_t>(ids.size()));
+    std::vector<Tensor> parts;
+    const auto cuts = [this](int32_t id) { return config_.eos_cuts && id == ByteCodec::kEos; };
+    const auto n = static_cast<int64_t>(ids.size());
+    for (int64_t at = 0; at < n; at += kPrefillRows) {
+      const int64_t rows = std::min(kPrefillRows, n - at);
+      const std::vector<TransformerTrack*> tracks(size_t(rows), &s.track);
+      const nn::Floats x = advance(*s.decoder, tracks, ids.subspan(size_t(at), size_t(rows)), cuts);
+      const int64_t D = s.decoder->embedding.size(1);
+      if (!last_only)
+        parts.push_back(s.decoder->head.logits(x.data(), rows));
+      else if (at + rows == n)
+        parts.push_back(s.decoder->head.logits(x.data() + (rows - 1) * D, 1));
+    }
+    return parts.empty() ? at::empty({0, codec_.vocab()}, at::kFloat) : at::cat(parts, 0);
+  });
 }
 
 Tensor Transformer::step_batch(std::span<State* const> states, std::span<const int32_t> ids) {
   OCTET_CHECK(bad_input, states.size() == ids.size() && !ids.empty(), "{} states for {} ids", states.size(),
               ids.size());
+  std::vector<TransformerState*> live;
   std::vector<TransformerTrack*> tracks;
   for (size_t r = 0; r < ids.size(); ++r) {
     TransformerState& s = own(*states[r]);
     check_step(ids.subspan(r, 1), codec_.vocab(), s.length(), config_.context);
     OCTET_CHECK(bad_input, s.decoder == own(*states[0]).decoder,
                 "states of one batch were started with different options or weights");
-    s.held = std::min(s.max_rewind, s.held + 1);
+    live.push_back(&s);
     tracks.push_back(&s.track);
   }
-  const auto& decoder = *own(*states[0]).decoder;
-  const nn::Floats x =
-      advance(decoder, tracks, ids, [this](int32_t id) { return config_.eos_cuts && id == ByteCodec::kEos; });
-  return decoder.head.logits(x.data(), static_cast<int64_t>(ids.size()));
+  return advance_states(live, [&] {
+    for (TransformerState* s : live) s->held = std::min(s->max_rewind, s->held + 1);
+    const auto& decoder = *live[0]->decoder;
+    const nn::Floats x =
+        advance(decoder, tracks, ids, [this](int32_t id) { return config_.eos_cuts && id == ByteCodec::kEos; });
+    return decoder.head.logits(x.data(), static_cast<int64_t>(ids.size()));
+  });
 }
 
 }  // namespace octet

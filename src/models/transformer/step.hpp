@@ -27,6 +27,23 @@ struct TransformerTrack {
 nn::Floats advance(const TransformerDecoder& decoder, std::span<TransformerTrack* const> tracks,
                    std::span<const int32_t> ids, const std::function<bool(int32_t)>& cuts);
 
+/// A sequence that a step advances in several places: one that was left half-way is of no use any more.
+struct LiveState : State {
+  bool usable = true;
+  /// Throws Error(bad_input).
+  void check_usable() const;
+};
+
+/// The result of `step`, which advances the states. If it throws they are unusable, whatever was done by then.
+template <class States, class F>
+Tensor advance_states(const States& states, const F& step) {
+  for (const LiveState* s : states) s->check_usable();
+  for (LiveState* s : states) s->usable = false;
+  Tensor out = step();
+  for (LiveState* s : states) s->usable = true;
+  return out;
+}
+
 /// Throws Error(bad_input) for ids outside the vocabulary and for a sequence that would pass the model's context.
 void check_step(std::span<const int32_t> ids, int64_t vocab, int64_t length, int64_t context);
 
