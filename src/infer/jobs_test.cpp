@@ -121,6 +121,16 @@ TEST_F(Jobs, GenerateCutsAPromptOnlyOnRequest) {
   EXPECT_EQ(generate_job::run(context_, c).prompt_units, 5);
 }
 
+TEST_F(Jobs, GenerateStopsWhereTheContextOrThePatchesEnd) {
+  ModelConfig c = tiny_blt_config(PatcherKind::static_);
+  c.max_patches = 4;
+  for (const ModelConfig& limited : {c, tiny_byte_config(9)}) {
+    const auto report = generate_job::run(context_, {.model = model(limited), .prompt = "ab", .seed = 1});
+    EXPECT_EQ(report.stopped, "context");
+    EXPECT_EQ(report.prompt_units + report.units, 9);
+  }
+}
+
 TEST_F(Jobs, TextsComeFromStandardInputAndHaveALimit) {
   const std::string m = model(tiny_byte_config()), f = file("t", "some text");
   const auto as_input = [&](const std::string& path, auto job) {
