@@ -72,6 +72,34 @@ TEST(Files, AtomicWriteKeepsTheOldContentWhereverItFails) {
   }
 }
 
+TEST(Files, TwoWhoWriteOnePathDoNotMeet) {
+  test::ScratchFolder folder;
+  const auto files = make_posix_files();
+  files->write_atomically(folder / "f", [&](FileWriter& out) {
+    out.write("the first, ");
+    files->write_atomically(folder / "f", "the second");
+    EXPECT_EQ(files->read(folder / "f"), "the second");
+    out.write("whole");
+  });
+  EXPECT_EQ(files->read(folder / "f"), "the first, whole");
+  EXPECT_EQ(files->list(folder.path()), std::vector<std::string>{"f"});
+}
+
+TEST(Files, WhatADeadWriterLeftIsKnownByItsName) {
+  test::ScratchFolder folder;
+  const auto files = make_posix_files();
+  FaultyFiles killed(make_posix_files(), {.at = 0, .ops = test::kRename, .mode = FaultMode::kill});
+  EXPECT_FALSE(test::survives([&] { killed.write_atomically(folder / "f", "new"); }));
+  EXPECT_EQ(files->list(folder.path()).size(), 1u);
+  for (const char* name : {"mine.tmp", "mine.0123456789ag.tmp", "mine-0123456789ab.tmp", "mine.0123456789ab"})
+    files->write_atomically(folder / name, "");
+  remove_temporaries(*files, folder.path());
+  EXPECT_EQ(files->list(folder.path()).size(), 4u);
+  files->make_folders(folder / "folder");
+  test::expect_error(Code::bad_file, "folder: rename: ", [&] { files->symlink("mine.tmp", folder / "folder"); });
+  EXPECT_EQ(files->list(folder.path()).size(), 5u);
+}
+
 TEST(Files, AtomicWriteLeavesNothingWhenTheProducerThrows) {
   test::ScratchFolder folder;
   const auto files = make_posix_files();

@@ -1,6 +1,8 @@
 #include "base/files.hpp"
 
 #include "base/error.hpp"
+#include "base/hash.hpp"
+#include "base/machine.hpp"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -10,7 +12,9 @@
 #include <unistd.h>
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 
@@ -196,10 +200,12 @@ class PosixFiles : public Files {
   }
 
   void symlink(const std::string& target, const std::string& path) override {
-    const std::string temporary = path + ".tmp";
-    ::unlink(temporary.c_str());
+    const std::string temporary = temporary_path(path);
     if (::symlink(target.c_str(), temporary.c_str()) != 0) fail_path(path, "symlink");
-    rename(temporary, path);
+    if (::rename(temporary.c_str(), path.c_str()) == 0) return;
+    const int error = errno;
+    ::unlink(temporary.c_str());
+    fail_path(path, "rename", error);
   }
 
   void truncate(const std::string& path, int64_t size) override {
@@ -240,7 +246,7 @@ void Files::write_atomically(const std::string& path, ByteView content) {
 
 void Files::write_atomically(const std::string& path, const std::function<void(FileWriter&)>& produce) {
   check_target(path);
-  const std::string temporary = path + ".tmp";
+  const std::string temporary = temporary_path(path);
   try {
     const auto file = create(temporary);
     produce(*file);
@@ -255,6 +261,27 @@ void Files::write_atomically(const std::string& path, const std::function<void(F
     throw;
   }
   sync_folder(parent_folder(path));
+}
+
+namespace {
+constexpr std::string_view kTemporary = ".tmp";
+constexpr size_t kDigits = 12;
+}  // namespace
+
+std::string temporary_path(const std::string& path) {
+  static std::atomic<uint64_t> calls{0};
+  const auto now = std::chrono::system_clock::now().time_since_epoch().count();
+  const std::string unique = format("{} {} {} {}", host_name(), process_id(), now, calls.fetch_add(1));
+  return format("{}.{}{}", path, xxh3_hex(unique).substr(0, kDigits), kTemporary);
+}
+
+void remove_temporaries(Files& files, const std::string& folder) {
+  for (const std::string& name : files.list(folder)) {
+    if (!name.ends_with(kTemporary) || name.size() < kTemporary.size() + kDigits + 2) continue;
+    const std::string digits = name.substr(name.size() - kTemporary.size() - kDigits - 1, kDigits + 1);
+    if (digits[0] == '.' && digits.find_first_not_of("0123456789abcdef", 1) == std::string::npos)
+      files.remove_all(join_path(folder, name));
+  }
 }
 
 std::unique_ptr<Files> make_posix_files() { return std::make_unique<PosixFiles>(); }

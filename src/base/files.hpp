@@ -69,8 +69,8 @@ class Files {
   /// Throws Error(bad_file) unless `path` is a regular file or a free name in a folder that is there: asked before long
   /// work whose result goes to `path`.
   void check_target(const std::string& path);
-  /// Checks the target, writes to `path`.tmp, syncs, renames, syncs the folder: readers see the old or the new content,
-  /// never a part. Nothing is left over when it or `produce` throws.
+  /// Checks the target, writes to temporary_path(path), syncs, renames, syncs the folder: readers see the old or the
+  /// new content, never a part, also where several write at once. Nothing is left over when it or `produce` throws.
   void write_atomically(const std::string& path, ByteView content);
   void write_atomically(const std::string& path, const std::function<void(FileWriter&)>& produce);
 };
@@ -81,6 +81,11 @@ class Files {
 
 /// The real disk.
 std::unique_ptr<Files> make_posix_files();
+
+/// `path`.<12 hexadecimal digits>.tmp, another name in every call: what is written there becomes `path`.
+std::string temporary_path(const std::string& path);
+/// Removes what a process that died left in `folder` under such names. REQUIRES that nobody writes there now.
+void remove_temporaries(Files& files, const std::string& folder);
 
 std::string join_path(std::string_view folder, std::string_view name);
 std::string file_name(std::string_view path);      // last component

@@ -14,6 +14,7 @@ RunFolder::RunFolder(Context& context, std::string path) : context_(context), pa
   lock_ = lock_run(files, path_);
   if (!lock_)
     throw Error(Code::bad_file, format("{}: another process works on this run ({})", path_, files.read(file("lock"))));
+  remove_temporaries(files, path_);
   const auto holder = files.create(file("lock"));  // the same file: the lock stays
   holder->write(format("host {} pid {}", host_name(), process_id()));
   holder->close();
