@@ -60,10 +60,11 @@ void add_tensors(InspectReport& report, const Safetensors& tensors, bool list) {
 std::optional<PatchReport> last_patches(Files& files, const std::string& run) {
   const std::string path = join_path(run, "patches.jsonl");
   if (!files.exists(path)) return {};
-  Bytes lines = files.read(path);
-  while (lines.ends_with('\n')) lines.pop_back();
+  const Bytes content = files.read(path);
+  const ByteView lines = ByteView(content).substr(0, content.rfind('\n') + 1);  // half a line at the end is none
   if (lines.empty()) return {};
-  const Json line = parse_json(ByteView(lines).substr(lines.rfind('\n') + 1), path, {1 << 24, 8});
+  const size_t before = lines.rfind('\n', lines.size() - 2);
+  const Json line = parse_json(lines.substr(before + 1), path, {1 << 24, 8});
   const JsonObject o(line, path);
   return PatchReport{o.get<int64_t>("step"), o.get<double>("mean"), o.get<int64_t>("median"), o.get<int64_t>("p95"),
                      o.get<int64_t>("max")};

@@ -101,6 +101,14 @@ TEST_F(Inspect, ARunIsNamedAsElsewhere) {
     EXPECT_THAT(shown, HasSubstr("ckpt/step-4   checkpoint")) << name;
   }
   EXPECT_EQ(json("last")["patches"]["p95"], 9);
+  const Bytes lines = context_.files->read(run + "/patches.jsonl");
+  for (const Bytes& half :
+       {Bytes("{\"step\":8,\"mean\""), Bytes(9, '\0')}) {  // a process that died, or is just writing
+    put("home/runs/20261123-1342-books-7f3a/patches.jsonl", lines + half);
+    EXPECT_EQ(json("last")["patches"]["step"], 4);
+    put("home/runs/20261123-1342-books-7f3a/patches.jsonl", half);
+    EXPECT_EQ(json("last")["patches"], Json());
+  }
   context_.files->remove_all(run + "/ckpt");
   EXPECT_EQ(json("last")["kind"], "run");
   test::expect_error(Code::bad_file, "no model `nobody`", [&] { text("nobody"); });

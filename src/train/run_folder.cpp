@@ -8,6 +8,17 @@
 
 namespace octet {
 
+namespace {
+
+// A process that died, or a disk that was full, may have left half a line.
+void cut_half_line(Files& files, const std::string& path) {
+  const int64_t size = files.info(path).size;
+  if (size == 0 || files.read(path, size - 1) == "\n") return;
+  files.truncate(path, static_cast<int64_t>(files.read(path).rfind('\n') + 1));  // npos: nothing stays
+}
+
+}  // namespace
+
 RunFolder::RunFolder(Context& context, std::string path) : context_(context), path_(std::move(path)) {
   Files& files = *context_.files;
   files.make_folders(path_);
@@ -24,13 +35,17 @@ void RunFolder::write(const std::string& name, ByteView content) {
   context_.files->write_atomically(file(name), content);
 }
 
-void RunFolder::open(Lines& lines) {
-  if (!lines.out) lines.out = context_.files->create(file(lines.name), true);
-}
-
 void RunFolder::append(Lines& lines, ByteView line) {
-  open(lines);
-  lines.out->write(Bytes(line) + "\n");
+  if (!lines.out) {
+    cut_half_line(*context_.files, file(lines.name));
+    lines.out = context_.files->create(file(lines.name), true);
+  }
+  try {
+    lines.out->write(Bytes(line) + "\n");
+  } catch (const Error&) {
+    lines.out.reset();  // the next line does not go on with this one
+    throw;
+  }
 }
 
 void RunFolder::event(const std::string& what, int64_t step, ByteView more) {
@@ -46,10 +61,7 @@ void RunFolder::warning(std::string_view text, int64_t step) {
   event("warning", step, dump_json(more));
 }
 
-void RunFolder::log(std::string_view text) {
-  open(log_);
-  log_.out->write(format("{} {}\n", context_.now(), text));
-}
+void RunFolder::log(std::string_view text) { append(log_, format("{} {}", context_.now(), text)); }
 
 void RunFolder::sync() {
   for (Lines* lines : {&metrics_, &samples_, &patches_, &events_})

@@ -5,8 +5,8 @@
 
 namespace octet {
 
-/// Holds the run's lock. Lines are written whole, in one call each; sync() before a checkpoint makes sure that no
-/// checkpoint knows more steps than the lines do.
+/// Holds the run's lock. Lines are written whole, in one call each, and never after half a line; sync() before a
+/// checkpoint makes sure that no checkpoint knows more steps than the lines do.
 class RunFolder {
  public:
   /// Makes the folder, takes its lock, appends to what is there. Throws Error(bad_file) naming the holder if another
@@ -38,7 +38,6 @@ class RunFolder {
     std::unique_ptr<FileWriter> out;
   };
   void append(Lines& lines, ByteView line);
-  void open(Lines& lines);
 
   Context& context_;
   std::string path_;
