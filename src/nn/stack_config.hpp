@@ -46,7 +46,8 @@ struct StackConfig {
   int64_t head_width() const { return attention.head_dim ? attention.head_dim : width / attention.heads; }
   int64_t kv_heads() const { return attention.kv_heads ? attention.kv_heads : attention.heads; }
   /// Whether Precision::bf16 has kernels for heads this wide.
-  bool fits_bf16() const { return head_width() <= 128; }
+  bool fits_bf16() const { return head_width() <= kBf16HeadWidth; }
+  static constexpr int64_t kBf16HeadWidth = 128;
   /// Throws Error(bad_config) naming `where`.key: width % heads, odd head width, heads % kv_heads.
   void check(const std::string& where) const;
 };

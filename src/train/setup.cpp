@@ -70,12 +70,15 @@ std::string data_json(const Text& text) {
 
 }  // namespace
 
-Precision precision_of(const TrainConfig& t) {
-  if (t.precision == TrainPrecision::bf16)
-    OCTET_CHECK(bad_config, bf16_available(),
-                "train.precision = \"bf16\": this processor has no AVX512_BF16; use \"fp32\"");
-  if (t.precision == TrainPrecision::auto_) return bf16_available() ? Precision::bf16 : Precision::fp32;
-  return t.precision == TrainPrecision::bf16 ? Precision::bf16 : Precision::fp32;
+Precision precision_of(const Config& c) {
+  const bool fits = c.model.fits_bf16();
+  if (c.train.precision == TrainPrecision::auto_) return bf16_available() && fits ? Precision::bf16 : Precision::fp32;
+  if (c.train.precision == TrainPrecision::fp32) return Precision::fp32;
+  OCTET_CHECK(bad_config, bf16_available(),
+              "train.precision = \"bf16\": this processor has no AVX512_BF16; use \"fp32\"");
+  OCTET_CHECK(bad_config, fits, "train.precision = \"bf16\" takes heads up to {} wide; use \"fp32\"",
+              nn::StackConfig::kBf16HeadWidth);
+  return Precision::bf16;
 }
 
 int64_t steps_of(const Config& c, int64_t units_per_epoch) {
@@ -106,7 +109,7 @@ namespace {
 
 /// The config with every choice made that the machine or the text decides.
 Config resolved(Config c, const Loader& loader) {
-  c.train.precision = precision_of(c.train) == Precision::bf16 ? TrainPrecision::bf16 : TrainPrecision::fp32;
+  c.train.precision = precision_of(c) == Precision::bf16 ? TrainPrecision::bf16 : TrainPrecision::fp32;
   c.train.steps = steps_of(c, loader.units_per_epoch());
   return c;
 }
@@ -209,7 +212,7 @@ Begun begin_new(Context& context, Config c) {
               "run.folder = \"{}\": there is a run already; go on with it by --resume {}", c.run.folder, c.run.folder);
   Begun b;
   TrainSetup& s = b.setup;
-  s.precision = precision_of(c.train);
+  s.precision = precision_of(c);
   check_memory_for(c, s.precision);
   Text text = read_text(context, c.data);
   s.model = make_model(c.model, static_cast<uint64_t>(c.train.seed));
@@ -287,7 +290,7 @@ Begun resume(Context& context, const Config& given) {
   Config c = given;
   c.model = checked(c.model);
   c.run.folder = before.run.folder, c.run.name = before.run.name;
-  s.precision = precision_of(c.train);
+  s.precision = precision_of(c);
   check_memory_for(c, s.precision);
   Text text = read_text(context, c.data);
   check_same_text(files, run, text);

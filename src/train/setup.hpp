@@ -12,8 +12,9 @@ struct Text {
 /// Reads data.train and data.valid, holds out what is to be measured on. Throws as read_documents and hold_out.
 Text read_text(Context& context, const DataConfig& data);
 
-/// Throws Error(bad_config) where bf16 is asked for and this processor cannot.
-Precision precision_of(const TrainConfig& config);
+/// auto: bf16 where this processor and the heads of the model allow it. Throws Error(bad_config) where bf16 is asked
+/// for and one of them does not.
+Precision precision_of(const Config& config);
 /// The number of steps: train.steps, or enough for train.epochs passes over so many units.
 int64_t steps_of(const Config& config, int64_t units_per_epoch);
 /// What the run will need. REQUIRES a checked model.

@@ -106,7 +106,7 @@ class Warnings {
 std::vector<std::string> plan(Context& context, const Config& given) {
   Config c = given;
   c.model = checked(c.model);
-  const Precision precision = precision_of(c.train);
+  const Precision precision = precision_of(c);
   const MemoryNeed need = memory_of(c, precision);
   check_memory(need, memory_available(), "training");
   const Text text = read_text(context, c.data);
