@@ -13,9 +13,8 @@ bool is_model_folder(Files& files, const std::string& path) {
 
 /// The run that a path RUN/ckpt/step-N belongs to.
 CheckpointPlace run_around(Files& files, const std::string& folder) {
-  const std::string parent = parent_folder(folder), run = parent_folder(parent);
-  return file_name(parent) == "ckpt" && is_run(files, run) ? CheckpointPlace{run, file_name(folder)}
-                                                           : CheckpointPlace{};
+  const CheckpointPlace place = split_checkpoint(folder);
+  return !place.run.empty() && is_run(files, place.run) ? place : CheckpointPlace{};
 }
 
 [[noreturn]] void refuse_file(Files& files, const std::string& path) {

@@ -42,6 +42,7 @@ TEST_F(ModelArgument, IsAPathARunOrAName) {
     EXPECT_EQ(find_model(context_, name).run.run, run);
     EXPECT_EQ(find_model(context_, name).run.part, "step-4");
   }
+  EXPECT_EQ(find_model(context_, run + "/ckpt/step-4/").run.run, run);
 
   const std::string named = checkpoint("home/models/mine");
   EXPECT_EQ(folder_of("mine"), named);

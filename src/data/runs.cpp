@@ -13,9 +13,18 @@ namespace octet {
 namespace {
 
 constexpr const char* kSummary = "summary.json";
+constexpr const char* kCheckpoints = "ckpt";
+constexpr const char* kBest = "best";
+constexpr std::string_view kStep = "step-";
 
 bool digits_only(std::string_view text, size_t longest) {
   return !text.empty() && text.size() <= longest && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+/// 400 of "step-400".
+std::optional<int64_t> step_of(const std::string& name) {
+  if (!name.starts_with(kStep) || !digits_only(std::string_view(name).substr(kStep.size()), 15)) return {};
+  return std::stoll(name.substr(kStep.size()));
 }
 
 std::string plain_name(const std::string& name) {
@@ -185,7 +194,7 @@ std::string last_good(Context& context, const std::string& run) {
   while (!steps.empty()) {
     try {
       verify_checkpoint(*context.files, checkpoint_path(run, steps.back()));
-      const std::string name = format("{}/step-{}", typed_name(context, run), steps.back());
+      const std::string name = join_path(typed_name(context, run), checkpoint_name(steps.back()));
       return format("the last good checkpoint of this run is {0}; to go on: octet train --resume {0}", name);
     } catch (const Error&) {
       steps.pop_back();
@@ -195,40 +204,45 @@ std::string last_good(Context& context, const std::string& run) {
 }
 
 std::vector<int64_t> checkpoint_steps(Files& files, const std::string& run) {
-  const std::string folder = join_path(run, "ckpt");
+  const std::string folder = join_path(run, kCheckpoints);
   std::vector<int64_t> steps;
   if (files.info(folder).kind != FileKind::folder) return steps;
   for (const std::string& name : files.list(folder)) {
-    if (!name.starts_with("step-") || !digits_only(std::string_view(name).substr(5), 15)) continue;
-    if (files.exists(join_path(join_path(folder, name), "meta.json"))) steps.push_back(std::stoll(name.substr(5)));
+    const auto step = step_of(name);
+    if (step && files.exists(join_path(join_path(folder, name), "meta.json"))) steps.push_back(*step);
   }
   std::sort(steps.begin(), steps.end());
   return steps;
 }
 
 std::string checkpoint_path(const std::string& run, int64_t step) {
-  return join_path(join_path(run, "ckpt"), format("step-{}", step));
+  return join_path(join_path(run, kCheckpoints), checkpoint_name(step));
 }
+
+std::string checkpoint_name(int64_t step) { return format("{}{}", kStep, step); }
 
 std::string newest_checkpoint(Files& files, const std::string& run) {
   const auto steps = checkpoint_steps(files, run);
   return steps.empty() ? std::string() : checkpoint_path(run, steps.back());
 }
 
+CheckpointPlace split_checkpoint(std::string_view name) {
+  const std::string part = file_name(name);
+  if (name.find('/') == name.npos || (part != kBest && !step_of(part))) return {};
+  std::string run = parent_folder(name);
+  if (file_name(run) == kCheckpoints) run = parent_folder(run);
+  return {run, part};
+}
+
 CheckpointPlace find_checkpoint(Context& context, const std::string& argument) {
   if (const std::string run = find_run(context, argument); !run.empty()) return {run, {}};
-  const size_t slash = argument.rfind('/');
-  if (slash == std::string::npos) return {};
-  const std::string part = argument.substr(slash + 1);
-  std::string owner = argument.substr(0, slash);
-  if (part != "best" && !part.starts_with("step-")) return {};
-  if (owner.ends_with("/ckpt")) owner.resize(owner.size() - 5);
-  const std::string run = find_run(context, owner);
-  return run.empty() ? CheckpointPlace{} : CheckpointPlace{run, part};
+  CheckpointPlace place = split_checkpoint(argument);
+  place.run = find_run(context, place.run);
+  return place.run.empty() ? CheckpointPlace{} : place;
 }
 
 std::string CheckpointPlace::checkpoint(Files& files) const {
-  const std::string path = part.empty() ? newest_checkpoint(files, run) : join_path(join_path(run, "ckpt"), part);
+  const std::string path = part.empty() ? newest_checkpoint(files, run) : join_path(join_path(run, kCheckpoints), part);
   OCTET_CHECK(bad_file, !path.empty() && files.info(path).kind == FileKind::folder,
               "{}: no checkpoint {}was saved in this run", run, part.empty() ? "" : part + " ");
   return path;

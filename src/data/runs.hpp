@@ -66,6 +66,8 @@ std::string typed_name(Context& context, const std::string& run);
 /// Steps of complete checkpoints, ascending.
 std::vector<int64_t> checkpoint_steps(Files& files, const std::string& run);
 std::string checkpoint_path(const std::string& run, int64_t step);
+/// The text "step-400".
+std::string checkpoint_name(int64_t step);
 /// A hint after a fault: the newest checkpoint whose files are whole, and how to go on from it.
 std::string last_good(Context& context, const std::string& run);
 /// "" if there is none.
@@ -75,7 +77,10 @@ struct CheckpointPlace {
   std::string run, part;                       // part: "", "best" or "step-400"; run empty: no such run
   std::string checkpoint(Files& files) const;  // its path; part "": the newest. Error(bad_file) if it is not there
 };
-/// RUN, RUN/step-400, RUN/best, RUN/ckpt/step-400, with RUN as in find_run.
+/// RUN/step-400, RUN/best, RUN/ckpt/step-400 in two: what the name says, whether it is there or not. `run` is empty for
+/// other names.
+CheckpointPlace split_checkpoint(std::string_view name);
+/// RUN, or what split_checkpoint takes, with RUN as in find_run.
 CheckpointPlace find_checkpoint(Context& context, const std::string& argument);
 
 /// Where a file of JSON lines (metrics, samples, patches) must end for a run that goes on from the checkpoint of

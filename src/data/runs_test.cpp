@@ -134,6 +134,8 @@ TEST(Runs, CheckpointsByRunAndPart) {
   EXPECT_EQ(found("zeb/step-20"), checkpoint_path(run, 20));
   EXPECT_EQ(found(run + "/ckpt/step-20"), checkpoint_path(run, 20));
   EXPECT_EQ(found("zebra/best"), run + "/ckpt/best");
+  EXPECT_EQ(found("zebra/step-20/"), checkpoint_path(run, 20));
+  for (const char* other : {"zebra/step-", "zebra/step-x", "step-20", "best", ""}) EXPECT_EQ(found(other), "") << other;
   EXPECT_EQ(found("horse"), "");
   EXPECT_EQ(found("zebra/other"), "");
   EXPECT_EQ(found("/"), "");
