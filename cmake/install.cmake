@@ -1,9 +1,12 @@
 # `cmake --install`: octet, liboctet.so, the public headers, presets and the package behind find_package(octet 0.1).
 # liboctet.so remembers where the libtorch it was built with lies; nothing of libtorch is copied.
+include(GNUInstallDirs)
+file(RELATIVE_PATH octet_libraries ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})  # ../lib, ../lib64, ...
+set_source_files_properties(${CMAKE_SOURCE_DIR}/src/app/launch.cpp ${CMAKE_SOURCE_DIR}/src/app/program_test.cpp PROPERTIES
+                            COMPILE_DEFINITIONS "OCTET_LIBRARY_FOLDER=\"${octet_libraries}\"")
 if(NOT TARGET liboctet OR NOT TARGET octet)
   return()
 endif()
-include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(octet_package ${CMAKE_INSTALL_LIBDIR}/cmake/octet)
 

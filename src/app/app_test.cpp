@@ -219,6 +219,7 @@ TEST(Launch, WhatTheEngineFindsWrongIsShownWhereItWasGiven) {
   const std::string places = "   exit 3\n  --> " + file;
   EXPECT_THAT(shown("train.steps = 7, expected data"), HasSubstr("train.steps = 7, expected data" + places + ":5\n"));
   EXPECT_THAT(shown("train: steps = 7 is odd", {"--dry-run"}), HasSubstr("is odd" + places + ":5\n"));
+  EXPECT_THAT(shown("data_.x: odd train for train.steps"), HasSubstr("for train.steps" + places + ":5\n"));
   EXPECT_THAT(shown("train.steps.x = 7, mydata, data_"), HasSubstr("data_   exit 3\n"));  // names of other things
   EXPECT_THAT(shown("train.steps = 8", {"--set", "train.steps=8"}),
               HasSubstr("error[config]: train.steps = 8   exit 3\n"));

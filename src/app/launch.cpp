@@ -18,6 +18,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <new>
+#include <set>
 
 namespace octet::app {
 
@@ -51,11 +52,16 @@ void set_environment(int threads) {
   setenv("OMP_WAIT_POLICY", "passive", 0);                                // octet's own pool does the heavy work
 }
 
+// Beside the program, as it is built, and where it is installed.
+std::vector<std::string> engine_folders() {
+  return {program_folder(), join_path(program_folder(), OCTET_LIBRARY_FOLDER)};
+}
+
 OctetEngineRun open_engine(Files& files) {
   const std::string path = find_engine(files);
   if (path.empty())
     throw Error(Code::resource, "the engine liboctet.so is not there",
-                format("looked in {0} and {0}/../lib; still building? ./x build", program_folder()));
+                format("looked in {}; still building? ./x build", join(engine_folders(), " and ")));
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) {
     const char* fault = dlerror();
@@ -66,29 +72,20 @@ OctetEngineRun open_engine(Files& files) {
   return reinterpret_cast<OctetEngineRun>(run);
 }
 
-// Where a word stands that is no part of a longer key; npos if nowhere.
-size_t find_key(std::string_view text, std::string_view key) {
-  const auto joins = [](char c) { return std::isalnum(byte(c)) || c == '_' || c == '.'; };
-  for (size_t at = text.find(key); at != text.npos; at = text.find(key, at + 1)) {
-    const size_t end = at + key.size();
-    if ((at == 0 || !joins(text[at - 1])) && (end == text.size() || !joins(text[end]))) return at;
+// file:line of the first word of an engine's message that is a key which a file gave; empty if there is none. Keys are
+// named in full, or after "model.encoder: " from there on.
+std::string place_of(const ConfigReader& reader, Table config, std::string_view message) {
+  std::set<std::string> keys;  // no tables: their names are words of other meaning, too
+  each_leaf(config, [&](const std::string& path, const Field&) { keys.insert(path); });
+  const std::string table = std::string(message.substr(0, message.find(": "))) + ".";
+  const auto in_key = [](char c) { return std::isalnum(byte(c)) || c == '_' || c == '.'; };
+  for (auto begin = message.begin(), end = begin; begin != message.end(); begin = end) {
+    begin = std::find_if(end, message.end(), in_key), end = std::find_if_not(begin, message.end(), in_key);
+    const std::string word(begin, end);
+    for (const std::string& key : {word, table + word})
+      if (keys.contains(key) && reader.origin(key).find(':') != std::string::npos) return reader.origin(key);
   }
-  return text.npos;
-}
-
-// file:line of the first key that an engine's message names and a file gave; empty if there is none. Keys are named in
-// full, or after "model.encoder: " from there on.
-std::string place_of(const ConfigReader& reader, Table table, std::string_view message) {
-  const std::string prefix = std::string(message.substr(0, message.find(": "))) + ".";
-  size_t first = message.npos;
-  std::string place;
-  each_leaf(table, [&](const std::string& path, const Field&) {
-    const size_t at = std::min(find_key(message, path),
-                               path.starts_with(prefix) ? find_key(message, path.substr(prefix.size())) : message.npos);
-    const std::string origin = reader.origin(path);
-    if (at < first && origin.find(':') != origin.npos) first = at, place = origin;
-  });
-  return place;
+  return {};
 }
 
 struct Bridge {
@@ -153,13 +150,8 @@ void read_resumed(ConfigReader& reader, const CommandLine& line, Files& files) {
   for (const std::string& set : line.global.set)
     if (set.starts_with("resume=")) run = set.substr(7);
   if (run.empty()) return;
-  if (const size_t cut = run.rfind('/'); cut != std::string::npos) {  // RUN/step-400, RUN/best
-    const std::string last = run.substr(cut + 1);
-    if (last.starts_with("step-") || last == "best") run = run.substr(0, cut);
-    if (run.ends_with("/ckpt")) run = run.substr(0, run.size() - 5);
-  }
   Context context = make_context(1);
-  const std::string folder = find_run(context, run);
+  const std::string folder = find_checkpoint(context, run).run;
   if (folder.empty()) throw Error(Code::bad_file, format("no run `{}` to resume", run), "all runs: octet runs");
   read_run_config(reader, line, join_path(folder, "config.toml"), files);
 }
@@ -301,10 +293,8 @@ std::string program_folder() {
 }
 
 std::string find_engine(Files& files) {
-  for (const char* place : {"liboctet.so", "../lib/liboctet.so"}) {
-    const std::string path = join_path(program_folder(), place);
-    if (files.exists(path)) return path;
-  }
+  for (const std::string& folder : engine_folders())
+    if (const std::string path = join_path(folder, "liboctet.so"); files.exists(path)) return path;
   return {};
 }
 

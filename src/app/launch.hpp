@@ -14,7 +14,7 @@ int launch(const std::vector<std::string>& words, const LaunchOptions& options =
 
 /// Folder of the running program.
 std::string program_folder();
-/// Where liboctet.so is: beside the program or in ../lib; empty if it is in neither.
+/// Where liboctet.so is: beside the program or in the folder of libraries of an installation; empty if in neither.
 std::string find_engine(Files& files);
 
 }  // namespace octet::app

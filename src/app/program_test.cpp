@@ -75,7 +75,19 @@ TEST(Program, SaysHowToGetAMissingEngine) {
       shell(format("cp '{}' '{}'; '{}' generate '{}' 2>&1", OCTET_PROGRAM, alone, alone, folder / "a.txt"));
   EXPECT_EQ(o.code, 5);
   EXPECT_THAT(o.out, HasSubstr("error[resource]: the engine liboctet.so is not there   exit 5\n"));
+  EXPECT_THAT(o.out, HasSubstr(format("\n  looked in {} and ", folder.path())));
   EXPECT_THAT(o.out, HasSubstr("still building? ./x build\n"));
+}
+
+TEST(Program, FindsTheEngineWhereItIsInstalled) {
+  test::ScratchFolder prefix;
+  const std::string program = prefix / "bin/octet", libraries = prefix / ("bin/" OCTET_LIBRARY_FOLDER);
+  const auto files = make_posix_files();
+  files->make_folders(prefix / "bin");
+  files->make_folders(libraries);
+  files->write_atomically(join_path(libraries, "liboctet.so"), "no library");
+  EXPECT_THAT(shell(format("cp '{0}' '{1}'; '{1}' demo 2>&1", OCTET_PROGRAM, program)).out,
+              HasSubstr(format("cannot open {}/liboctet.so: ", libraries)));
 }
 
 TEST(Program, PipesEndSilently) {

@@ -10,4 +10,5 @@ cp -r "$root/examples/embed" "$scratch/embed"
 cmake -S "$scratch/embed" -B "$scratch/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$scratch/prefix"
 cmake --build "$scratch/build"
 "$scratch/prefix/bin/octet" --version
+"$scratch/prefix/bin/octet" doctor | grep -F "engine   $scratch/prefix/" # its own, wherever CMAKE_INSTALL_LIBDIR is
 cd "$scratch" && env -u LD_LIBRARY_PATH "$scratch/build/embed"
