@@ -96,11 +96,6 @@ std::vector<std::pair<std::string, int64_t>> PatchStats::histogram() const {
   return out;
 }
 
-bool PatchStats::unusual() const {
-  const double mean = summary().mean;
-  return mean < 2 || mean > 16;
-}
-
 void PatchSample::add(ByteView text) {
   ids.push_back(ByteCodec::kBos);
   for (const char c : text) ids.push_back(byte(c) + ByteCodec::kOffset);

@@ -26,8 +26,6 @@ class PatchStats {
   PatchSummary summary() const;
   /// Patches of each length: "1", "2", ... "8", "9-16", "17-32", ...; ranges after the longest are left out.
   std::vector<std::pair<std::string, int64_t>> histogram() const;
-  /// A mean outside [2, 16] bytes per patch, which hints at a threshold that does not suit the text.
-  bool unusual() const;
 
  private:
   std::vector<int64_t> counts_;  // by length

@@ -185,16 +185,6 @@ std::vector<int32_t> closed_lengths(std::span<const int64_t> starts, int64_t N) 
   return lengths;
 }
 
-std::vector<int32_t> split_long(std::span<const int32_t> lengths, int64_t longest) {
-  std::vector<int32_t> out;
-  for (const int32_t length : lengths) {
-    int64_t rest = length;
-    for (; rest > longest; rest -= longest) out.push_back(static_cast<int32_t>(longest));
-    out.push_back(static_cast<int32_t>(rest));
-  }
-  return out;
-}
-
 void check_open_lengths(std::span<const int32_t> lengths, int64_t N, int64_t row) {
   OCTET_CHECK(bad_input, !lengths.empty(), "row {}: no patch lengths, expected a sum of {}", row, N + 1);
   OCTET_CHECK(bad_input, lengths[0] == 1, "row {}: first patch length is {}, expected 1", row, lengths[0]);

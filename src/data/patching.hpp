@@ -105,8 +105,6 @@ std::vector<int64_t> patch_starts(const PatcherConfig& config, std::span<const i
 /// Lengths between starts of a row of N units.
 std::vector<int32_t> open_lengths(std::span<const int64_t> starts, int64_t N);
 std::vector<int32_t> closed_lengths(std::span<const int64_t> starts, int64_t N);  // a start at N is dropped
-/// Every length l > longest becomes longest, longest, ..., remainder. REQUIRES longest >= 1.
-std::vector<int32_t> split_long(std::span<const int32_t> lengths, int64_t longest);
 
 /// Throws Error(bad_input) "row R: ..." unless the open lengths of a row of N units keep the rules: first 1, none
 /// negative, zeros only at the right end, sum N+1.
