@@ -63,6 +63,7 @@ void run_job(const char* command, const char* toml, const OctetCallbacks& callba
     Context context = context_of(callbacks);
     prepare_libtorch(callbacks.threads);
     set_threads(context.threads);
+    keep_memory();  // this process is octet's own
     if (callbacks.dry_run) return job.plan(context, toml);
     const std::string report = job.run(context, toml);
     if (context.json) context.out(report + "\n");

@@ -4,12 +4,11 @@
 #include "base/json.hpp"
 #include "data/documents.hpp"
 #include "data/model_place.hpp"
-#include "data/patch_stats.hpp"
 #include "infer/load.hpp"
+#include "infer/text_loss.hpp"
 #include "infer/windows.hpp"
 
 #include <cmath>
-#include <numbers>
 
 namespace octet::eval_job {
 
@@ -17,50 +16,21 @@ namespace {
 
 constexpr int64_t kWindow = 2048;  // for a model that says neither context nor rows
 
-// Sums in f64.
-struct Sums {
-  double nats = 0, nats_ref = 0;
-  int64_t bytes = 0, bytes_ref = 0;
-  int64_t patches = 0, patched_bytes = 0;
-
-  void add(const Batch& row, const Outputs& outputs, const Codec& codec) {
-    const Tensor nll = outputs.nll.to(at::kCPU, at::kDouble).contiguous();
-    for (size_t i = 0; i < row.targets.size(); ++i) {
-      if (row.targets[i] < 0) continue;
-      const double loss = nll.const_data_ptr<double>()[i];
-      const int64_t size = std::ssize(codec.piece(row.targets[i]));
-      nats_ref += loss;
-      bytes_ref += std::max<int64_t>(size, 1);
-      if (size == 0) continue;
-      nats += loss;
-      bytes += size;
-    }
-    if (!outputs.patches) return;
-    PatchStats cut;
-    cut.add_open(outputs.patches->lengths, row.ids);
-    patches += cut.summary().patches;
-    patched_bytes += cut.summary().bytes;
-  }
-  Sums& operator+=(const Sums& o) {
-    nats += o.nats, nats_ref += o.nats_ref;
-    bytes += o.bytes, bytes_ref += o.bytes_ref;
-    patches += o.patches, patched_bytes += o.patched_bytes;
-    return *this;
-  }
+struct Found {
+  TextLoss loss;
+  PatchStats patches;
 };
 
-double bits(double nats, int64_t bytes) { return nats / (double(bytes) * std::numbers::ln2); }
-
-Result result_of(const std::string& file, const Sums& sums, const Model& model, int64_t window) {
-  OCTET_CHECK(bad_input, sums.bytes > 0, "{}: no bytes to score", file.empty() ? "the text" : file);
+Result result_of(const std::string& file, const Found& found, const Model& model, int64_t window) {
   Result r;
   r.file = file;
-  r.bpb_text = bits(sums.nats, sums.bytes);
-  r.bpb_ref = bits(sums.nats_ref, sums.bytes_ref);
-  r.nats = sums.nats;
-  r.bytes = sums.bytes;
-  if (sums.patches > 0) {
-    r.bytes_per_patch = double(sums.patched_bytes) / double(sums.patches);
+  r.nats = found.loss.nats_text;
+  r.bytes = found.loss.bytes;
+  if (r.bytes == 0) return r;
+  r.bpb_text = found.loss.bpb_text();
+  r.bpb_ref = found.loss.bpb_ref();
+  if (const PatchSummary cut = found.patches.summary(); cut.patches > 0) {
+    r.bytes_per_patch = static_cast<double>(cut.bytes) / static_cast<double>(cut.patches);
     const Model::Flops flops = model.flops_per_unit(window, *r.bytes_per_patch);
     r.flops_per_byte = flops.model;
     r.flops_per_byte_with_patcher = flops.model + flops.patcher;
@@ -100,6 +70,8 @@ std::string count_text(double v) {
   return format("{:.2f}e{}", v / std::pow(10, exponent), exponent);
 }
 
+std::string bits_text(const std::optional<double>& bpb) { return bpb ? format("{:.4f}", *bpb) : "-"; }
+
 void print(Context& context, const Report& report) {
   size_t width = 5;
   for (const Result& r : report.files) width = std::max(width, r.file.size());
@@ -108,8 +80,8 @@ void print(Context& context, const Report& report) {
   std::string out =
       pad("file") + "       bytes  bpb_text   bpb_ref" + (blt ? "   patch  FLOP/byte  with patcher\n" : "\n");
   const auto line = [&](const std::string& name, const Result& r) {
-    out += pad(name) + format("  {:>10}  {:>8.4f}  {:>8.4f}", r.bytes, r.bpb_text, r.bpb_ref);
-    if (blt)
+    out += pad(name) + format("  {:>10}  {:>8}  {:>8}", r.bytes, bits_text(r.bpb_text), bits_text(r.bpb_ref));
+    if (r.bytes_per_patch)
       out += format("  {:>6.2f}  {:>9}  {:>12}", *r.bytes_per_patch, count_text(*r.flops_per_byte),
                     count_text(*r.flops_per_byte_with_patcher));
     out += '\n';
@@ -119,54 +91,52 @@ void print(Context& context, const Report& report) {
   context.out(out);
 }
 
-// Scores all documents; entry f of the result belongs to files()[f].
-std::vector<Sums> score(Context& context, Model& model, const DocumentSet& text, Windows w, Precision precision) {
+// Scores all documents: entry f belongs to files()[f], the last one to all together.
+std::vector<Found> score(Context& context, Model& model, const DocumentSet& text, Windows w, Precision precision) {
   const at::NoGradGuard no_grad;
-  std::vector<Sums> files(text.files().size());
-  Sums total;
+  std::vector<Found> found(text.files().size() + 1);
+  const TextLoss& all = found.back().loss;
   for (int64_t d = 0; d < text.size(); ++d) {
     const std::vector<Batch> rows = scoring_windows(model.codec(), model.traits().bos, text[d], w.window, w.stride);
     for (size_t r = 0; r < rows.size(); ++r) {
-      OCTET_CHECK(interrupted, context.stop_requested() == 0, "stopped after {} of {} bytes", total.bytes,
+      OCTET_CHECK(interrupted, context.stop_requested() == 0, "stopped after {} of {} bytes", all.bytes,
                   text.total_bytes());
-      Sums row;
-      row.add(rows[r], model.forward(rows[r], {.want = {.nll = true}, .precision = precision}), model.codec());
-      files[static_cast<size_t>(text.document(d).file)] += row;
-      total += row;
-      Progress p{.what = "eval", .done = total.bytes, .total = text.total_bytes(), .fields = {}, .last = false};
+      const Outputs outputs = model.forward(rows[r], {.want = {.nll = true}, .precision = precision});
+      for (Found* f : {&found[static_cast<size_t>(text.document(d).file)], &found.back()}) {
+        f->loss += row_losses(rows[r], outputs, model.codec())[0];
+        add_patches(f->patches, rows[r], outputs);
+      }
+      Progress p{.what = "eval", .done = all.bytes, .total = text.total_bytes(), .fields = {}, .last = false};
       p.last = d + 1 == text.size() && r + 1 == rows.size();
-      if (total.bytes > 0) p.fields.emplace_back("bpb", format("{:.4f}", bits(total.nats, total.bytes)));
+      if (all.bytes > 0) p.fields.emplace_back("bpb", format("{:.4f}", all.bpb_text()));
       context.progress(p);
     }
   }
-  return files;
+  OCTET_CHECK(bad_input, all.bytes > 0, "the text: no bytes to score");
+  return found;
 }
 
 }  // namespace
 
 Report run(Context& context, const Config& config) {
-  keep_memory();
   const auto model = load_for_inference(context, config.model, config.hf_compat);
   const Precision precision = forward_precision(config.precision);
   const Windows w = windows_of(context, config, model->traits());
   const DocumentSet text = read_documents(context, config.text);
   const double begin = context.seconds();
-  const std::vector<Sums> sums = score(context, *model, text, w, precision);
+  const std::vector<Found> found = score(context, *model, text, w, precision);
 
   Report report{.model = config.model,
-                .total = {},
+                .total = result_of("", found.back(), *model, w.window),
                 .window = w.window,
                 .stride = w.stride,
                 .precision = std::string(enum_name(config.precision)),
                 .seconds = context.seconds() - begin,
                 .files = {}};
-  Sums total;
-  for (size_t f = 0; f < sums.size(); ++f) {
-    report.files.push_back(result_of(text.files()[f].path, sums[f], *model, w.window));
-    total += sums[f];
-  }
-  report.total = result_of("", total, *model, w.window);
-  warn_of_patches(context, total.patched_bytes, total.patches);
+  for (size_t f = 0; f + 1 < found.size(); ++f)
+    report.files.push_back(result_of(text.files()[f].path, found[f], *model, w.window));
+  const PatchSummary cut = found.back().patches.summary();
+  warn_of_patches(context, cut.bytes, cut.patches);
   if (!context.json) print(context, report);
   return report;
 }

@@ -25,8 +25,9 @@ struct Config {
 };
 
 struct Result {
-  std::string file;  // empty in the total
-  double bpb_text = 0, bpb_ref = 0, nats = 0;
+  std::string file;                         // empty in the total
+  std::optional<double> bpb_text, bpb_ref;  // none without bytes
+  double nats = 0;
   int64_t bytes = 0;
   std::optional<double> bytes_per_patch, flops_per_byte, flops_per_byte_with_patcher;  // BLT
   OCTET_REPORT(Result, file, bpb_text, bpb_ref, nats, bytes, bytes_per_patch, flops_per_byte,
@@ -45,8 +46,9 @@ std::string to_json(const Report& report);
 
 /// bpb_text: nats of text units over their bytes. bpb_ref: ends of documents count as well, one byte each, as the
 /// published code does. A first unit that nothing precedes (no BOS) is not scored and its bytes are not counted. Every
-/// window is a forward pass of its own: the result does not depend on the other files. Throws Error(bad_input) "no
-/// bytes" for a file without text, Error(bad_config) for a window beyond the context or a stride beyond the window.
+/// window is a forward pass of its own: the result does not depend on the other files. A file without text is listed
+/// with 0 bytes. Throws Error(bad_file | bad_input) "no bytes" if no file has any, before anything is scored, and
+/// Error(bad_config) for a window beyond the context or a stride beyond the window.
 Report run(Context& context, const Config& config);
 
 }  // namespace octet::eval_job

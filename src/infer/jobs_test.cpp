@@ -294,11 +294,11 @@ TEST_F(Jobs, EvalAgainstTheDefinition) {
     const double text_b = sum("xyz", 0, false), ref_b = sum("xyz", 0, true);
     ASSERT_EQ(report.files.size(), 2u);
     EXPECT_NEAR(report.files[0].nats, text_a, 1e-4);
-    EXPECT_NEAR(report.files[0].bpb_text, text_a / 8 / std::numbers::ln2, 1e-5);
-    EXPECT_NEAR(report.files[0].bpb_ref, ref_a / 9 / std::numbers::ln2, 1e-5);
+    EXPECT_NEAR(*report.files[0].bpb_text, text_a / 8 / std::numbers::ln2, 1e-5);
+    EXPECT_NEAR(*report.files[0].bpb_ref, ref_a / 9 / std::numbers::ln2, 1e-5);
     EXPECT_EQ(report.files[0].bytes, 8);
-    EXPECT_NEAR(report.total.bpb_text, (text_a + text_b) / 11 / std::numbers::ln2, 1e-5);
-    EXPECT_NEAR(report.total.bpb_ref, (ref_a + ref_b) / 13 / std::numbers::ln2, 1e-5);
+    EXPECT_NEAR(*report.total.bpb_text, (text_a + text_b) / 11 / std::numbers::ln2, 1e-5);
+    EXPECT_NEAR(*report.total.bpb_ref, (ref_a + ref_b) / 13 / std::numbers::ln2, 1e-5);
     EXPECT_EQ(report.total.bytes, 11);
     const bool blt = config.kind == ModelKind::blt;
     EXPECT_EQ(report.total.bytes_per_patch.has_value(), blt);
@@ -315,13 +315,25 @@ TEST_F(Jobs, EvalAgainstTheDefinition) {
   }
 }
 
+TEST_F(Jobs, EvalListsAFileWithoutTextAndGoesOn) {
+  const std::string m = model(tiny_blt_config());
+  const eval_job::Config both{.model = m, .text = {file("e", ""), file("a", "abcdefgh")}};
+  const auto report = eval_job::run(context_, both);
+  ASSERT_EQ(report.files.size(), 2u);
+  EXPECT_EQ(report.files[0].bytes, 0);
+  EXPECT_FALSE(report.files[0].bpb_text || report.files[0].bytes_per_patch);
+  EXPECT_EQ(report.total.nats, eval_job::run(context_, {.model = m, .text = {scratch_ / "a"}}).total.nats);
+  EXPECT_NE(out_.find("e           0         -         -\n"), std::string::npos) << out_;
+  EXPECT_TRUE(parse_json(eval_job::to_json(report), "report")["files"][0]["bpb_text"].is_null());
+}
+
 TEST_F(Jobs, EvalOfAUniformModelIsItsVocabulary) {
   Transformer zero(tiny_byte_config());
   save_tiny(scratch_ / "zero", zero);
   const auto report = eval_job::run(
       context_, {.model = scratch_ / "zero", .text = {file("a", "any text \xFF\x00 at all")}, .window = 4});
-  EXPECT_NEAR(report.total.bpb_text, std::log2(260), 1e-6);
-  EXPECT_NEAR(report.total.bpb_ref, std::log2(260), 1e-6);
+  EXPECT_NEAR(*report.total.bpb_text, std::log2(260), 1e-6);
+  EXPECT_NEAR(*report.total.bpb_ref, std::log2(260), 1e-6);
 }
 
 TEST_F(Jobs, EvalTakesTheWindowFromContextThenFromTheCheckpoint) {
@@ -352,7 +364,7 @@ TEST_F(Jobs, EvalRefuses) {
     expect_error(code, part, [&] { eval_job::run(context_, c); });
   };
   refused(Code::bad_file, "no bytes", {.text = {file("e", "")}});
-  refused(Code::bad_input, "no bytes", {.text = {file("e", ""), file("a", "abc")}});
+  refused(Code::bad_file, "no bytes", {.text = {file("e", ""), file("f", "")}});
   refused(Code::bad_config, "window = 9, the model reads at most 8", {.text = {file("a", "abc")}, .window = 9});
   refused(Code::bad_config, "stride = 5, expected at most the window, 4",
           {.text = {file("a", "abc")}, .window = 4, .stride = 5});

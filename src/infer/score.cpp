@@ -136,7 +136,6 @@ void print(Context& context, const Report& report, const Codec& codec) {
 
 Report run(Context& context, const Config& config) {
   if (!config.out.empty()) context.files->check_target(config.out);
-  keep_memory();
   const auto model = load_for_inference(context, config.model, config.hf_compat);
   const Precision precision = forward_precision(config.precision);
   Report report{config.model, config.out, read_rows(context, config, *model)};

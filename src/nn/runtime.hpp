@@ -19,7 +19,7 @@ enum class Precision {
 bool bf16_available();
 
 /// Tells the allocator to keep freed memory: a training step asks for the same blocks again, and fresh pages cost 1.5
-/// to 3 times the step (perf_train.md 4). Call once, before the first step.
+/// to 3 times the step (perf_train.md 4). Call once, before the first step, in a process that is octet's own.
 void keep_memory();
 
 }  // namespace octet

@@ -101,15 +101,11 @@ void save_checkpoint(Context& context, const std::string& folder, const Checkpoi
                  {"written", context.now()}});
 }
 
-TrainState load_checkpoint(Context& context, const std::string& folder, Parameters& parameters, AdamW& optimiser) {
+TrainState load_train_state(Context& context, const std::string& folder, AdamW& optimiser) {
   Files& files = *context.files;
-  verify_checkpoint(files, folder);
   const std::string path = join_path(folder, "state.json");
   const TrainState state = parse_state(files.read(path), path);
-  const auto moments = read_optimiser(files, join_path(folder, "optim.safetensors"));
-  const Safetensors weights = open_safetensors(files, join_path(folder, "model.safetensors"));
-  read_weights(weights, parameters);
-  optimiser.load_state(moments);
+  optimiser.load_state(read_optimiser(files, join_path(folder, "optim.safetensors")));
   return state;
 }
 

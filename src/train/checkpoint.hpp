@@ -34,8 +34,9 @@ std::string checkpoint_config(const Model& model);
 /// Writes `folder` so that it is there as a whole or not at all (data/checkpoint_folder.hpp).
 void save_checkpoint(Context& context, const std::string& folder, const CheckpointContents& contents);
 
-/// Checks the folder's hashes, then fills parameters, moments and state. Throws Error(bad_file) for damage, and for
-/// weights or moments that do not fit; then nothing has been changed.
-TrainState load_checkpoint(Context& context, const std::string& folder, Parameters& parameters, AdamW& optimiser);
+/// What a run needs besides its model to go on: the state, and moments for `optimiser`. REQUIRES a folder whose hashes
+/// were checked, as load_model does. Throws Error(bad_file) for a state that cannot be read and for moments that do not
+/// fit; then nothing has been changed.
+TrainState load_train_state(Context& context, const std::string& folder, AdamW& optimiser);
 
 }  // namespace octet

@@ -35,7 +35,7 @@ TEST(Checkpoint, BadStatesAreRefusedWithFileKeyFoundAndExpected) {
                      {"cursor", ""}, {"best_step", 2}, {"best_val_bpb", 2.5}};
   const auto load = [&](const Json& state) {
     save_with_state(context, scratch / "step-4", t, dump_json(state));
-    return load_checkpoint(context, scratch / "step-4", t.model->parameters(), *t.optimiser);
+    return load_train_state(context, scratch / "step-4", *t.optimiser);
   };
   EXPECT_EQ(load(good).best_step, 2);
   struct Case {
@@ -62,6 +62,21 @@ TEST(Checkpoint, BadStatesAreRefusedWithFileKeyFoundAndExpected) {
   }
   test::expect_error(Code::bad_file, "state.json: the document is [], expected an object",
                      [&] { load(Json::array()); });
+}
+
+TEST(Checkpoint, MomentsThatDoNotFitChangeNothing) {
+  const ScratchFolder scratch;
+  Context context = test::test_context();
+  Trained t, other;
+  other.model = test::tiny_model(test::tiny_blt_config(PatcherKind::space));
+  other.optimiser = make_optimiser(other.model->parameters(), {}, {});
+  for (auto& [name, moment] : t.optimiser->state()) moment.fill_(3);
+  const TrainState state;
+  save_checkpoint(context, scratch / "step-4", {&t.model->parameters(), "", other.optimiser.get(), &state});
+  test::expect_error(Code::bad_file, "optimiser state: `",
+                     [&] { load_train_state(context, scratch / "step-4", *t.optimiser); });
+  for (const auto& [name, moment] : t.optimiser->state())
+    if (name != "step") EXPECT_EQ(moment.min().item<float>(), 3) << name;
 }
 
 }  // namespace

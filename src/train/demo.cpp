@@ -8,6 +8,7 @@
 #include "train/evaluate.hpp"
 #include "train/objective.hpp"
 #include "train/prepare.hpp"
+#include "train/setup.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -62,7 +63,7 @@ std::string size_text(int64_t bytes) {
 
 // ---- the config
 
-train_job::Config first_config(const Config& config, const std::string& path, int64_t bytes) {
+train_job::Config first_config(const Config& config, const std::string& path) {
   train_job::Config c;
   ConfigReader reader(table_of(c));
   const bool mini = config.size == Size::mini || (config.size == Size::auto_ && config.minutes >= kMinutesOfMini);
@@ -74,14 +75,25 @@ train_job::Config first_config(const Config& config, const std::string& path, in
   // with 4 rows a step, 1.80 with 8 and 2.02 with 16 (docs/log.md).
   c.train.rows = 4;
   c.train.learning_rate = mini ? 0.006 : 0.01;
-  // No more held-out text than is measured in a short time.
-  const auto most = static_cast<double>(kFinalRows * c.data.row) / static_cast<double>(std::max<int64_t>(bytes, 1));
-  c.data.holdout = std::min(c.data.holdout, most);
   c.train.seed = config.seed;
   c.run.folder = config.folder;
   c.run.name = config.path.empty() ? "headers" : "";
   c.run.eval_rows = kEvalRows;
   return c;
+}
+
+/// The text, read once: no more of it is held out, and c says so, than is measured in a short time.
+train_job::Text read_split(Context& context, train_job::Config& c) {
+  train_job::DataConfig whole = c.data;
+  whole.holdout = 0;
+  train_job::Text text = train_job::read_text(context, whole);
+  const DocumentSet all = text.train.at(0);
+  context.note(format("learns from {}: {} documents, {}", c.data.train[0], all.size(), size_text(all.total_bytes())));
+  const double most = static_cast<double>(kFinalRows * c.data.row) / static_cast<double>(all.total_bytes());
+  c.data.holdout = std::min(c.data.holdout, most);
+  Split split = hold_out(all, c.data.holdout);
+  text.train = {std::move(split.train)}, text.valid = {std::move(split.valid)};
+  return text;
 }
 
 // ---- speed
@@ -121,14 +133,15 @@ double baseline_seconds(const Context& context, const DocumentSet& train, const 
 }
 
 /// A model of its own that is thrown away: the run begins with the first step, whatever was measured.
-Speed measured(Context& context, const train_job::Config& c, const Split& split, double most_seconds) {
-  const DocumentSet part = part_of(split.train, kPartBytes);
+Speed measured(Context& context, const train_job::Config& c, const train_job::Text& text, double most_seconds) {
+  const DocumentSet &train = text.train[0], &valid = text.valid[0];
+  const DocumentSet part = part_of(train, kPartBytes);
   const Precision precision = bf16_available() ? Precision::bf16 : Precision::fp32;
   const std::shared_ptr<Model> model = make_model(c.model, 0);
   Context quiet = silent(context);
   Speed speed;
   speed.prepare = seconds_of(context, [&] { prepare_patcher(quiet, *model, {part}, c.data.row, precision); }) *
-                  static_cast<double>(split.train.total_bytes()) / static_cast<double>(part.total_bytes());
+                  static_cast<double>(train.total_bytes()) / static_cast<double>(part.total_bytes());
   LoaderOptions options;
   options.row = c.data.row, options.rows = c.train.rows;
   Loader loader({{part, 0}}, std::shared_ptr<const Codec>(&model->codec(), [](const Codec*) {}), options);
@@ -146,11 +159,11 @@ Speed measured(Context& context, const train_job::Config& c, const Split& split,
   }
   context.progress({.what = "measure", .done = kMeasuredSteps, .total = kMeasuredSteps, .fields = {}, .last = true});
   speed.step = median({steps.begin() + 1, steps.end()});  // the first one warms up
-  const auto rows = evaluation_rows(split.valid, model->codec(), c.data.row, c.train.rows, c.train.rows);
+  const auto rows = evaluation_rows(valid, model->codec(), c.data.row, c.train.rows, c.train.rows);
   int64_t n_rows = 0;
   for (const Batch& b : rows) n_rows += b.row_count();
   speed.row = seconds_of(context, [&] { evaluate(*model, rows, precision); }) / static_cast<double>(n_rows);
-  speed.baselines = baseline_seconds(context, split.train, split.valid);
+  speed.baselines = baseline_seconds(context, train, valid);
   return speed;
 }
 
@@ -253,21 +266,18 @@ std::string with_patches(ByteView sample_line) {
 }
 
 Report run(Context& context, const Config& config) {
-  keep_memory();
   const double begin = context.seconds(), limit = 60 * config.minutes;
   const auto left = [&] { return limit - (context.seconds() - begin); };
   const std::string path = text_path(*context.files, config.path);
-  const DocumentSet text = read_documents(context, {path});
-  context.note(format("learns from {}: {} documents, {}", path, text.size(), size_text(text.total_bytes())));
-  const train_job::Config first = first_config(config, path, text.total_bytes());
-  const Split split = hold_out(text, first.data.holdout);
-  const Speed speed = measured(context, first, split, kShareToMeasure * limit);
-  const train_job::Config c = planned(first, speed, kSafety * left(), rows_in(split.valid, first.data.row));
+  train_job::Config first = first_config(config, path);
+  train_job::Text text = read_split(context, first);
+  const Speed speed = measured(context, first, text, kShareToMeasure * limit);
+  const train_job::Config c = planned(first, speed, kSafety * left(), rows_in(text.valid[0], first.data.row));
   context.note(format("measured {:.2f} s a step: {} steps of {} in {} min", speed.step, c.train.steps,
                       size_text(c.train.rows * c.data.row), to_text(config.minutes)));
   Context inner = context;
   inner.out = [](ByteView) {};
-  const Report report = train_job::run(inner, c);
+  const Report report = train_job::run_on(inner, c, std::move(text));
   if (!context.json) show(context, report, config.path.empty(), context.seconds() - begin);
   return report;
 }

@@ -81,6 +81,30 @@ TEST(Demo, TrainsMeasuresAndShows) {
   EXPECT_THAT(toml, HasSubstr(format("steps = {}\n", report.steps)));
 }
 
+TEST(Demo, ReadsTheTextOnceAndAsTrainingDoes) {
+  const ScratchFolder scratch;
+  Context context = test::test_context();
+  std::string text, notes;
+  for (int i = 0; i < 3000; ++i) text += format("line {} of a text\n", i * i % 97);
+  context.files->write_atomically(scratch / "text.txt", text);
+  context.note = [&](std::string_view line) { notes += std::string(line) + "\n"; };
+  Config config;
+  config.minutes = 0.02, config.size = Size::nano;
+  config.path = "-", config.folder = scratch / "run";
+  {
+    const test::StandardInput input(scratch / "text.txt");
+    EXPECT_TRUE(run(context, config).val_bpb);
+  }
+  EXPECT_THAT(notes, HasSubstr(format("learns from -: 1 documents, {:.1f} kB", double(text.size()) / 1e3)));
+
+  context.files->make_folders(scratch / "folder");
+  context.files->write_atomically(scratch / "folder/text.txt", text);
+  context.files->write_atomically(scratch / "folder/program", std::string(5000, '\0'));
+  config.path = scratch / "folder", config.folder = scratch / "run-2";
+  run(context, config);
+  EXPECT_THAT(notes, HasSubstr(format("folder: 1 documents, {:.1f} kB", double(text.size()) / 1e3)));
+}
+
 TEST(Demo, RefusesWhatIsNotThere) {
   Context context = test::test_context();
   Config config;

@@ -9,74 +9,61 @@ namespace octet {
 
 namespace {
 
-struct RowSum {
-  double nats = 0;
-  int64_t bytes = 0;
-};
+constexpr int64_t kPiece = 64 << 10;  // bytes: much longer than a row
 
 // Delta method for a ratio of sums over independent rows.
-double ratio_error(const std::vector<RowSum>& rows, double nats, double bytes) {
-  const auto n = static_cast<double>(rows.size());
-  if (rows.size() < 2 || bytes == 0) return 0;
+double ratio_error(const std::vector<TextLoss>& rows, const TextLoss& all) {
+  const auto n = static_cast<double>(rows.size()), bytes = static_cast<double>(all.bytes);
+  if (rows.size() < 2) return 0;
   double squares = 0;
-  for (const RowSum& r : rows) {
-    const double residual = r.nats - nats / bytes * static_cast<double>(r.bytes);
+  for (const TextLoss& r : rows) {
+    const double residual = r.nats_text - all.nats_text / bytes * static_cast<double>(r.bytes);
     squares += residual * residual;
   }
   return std::sqrt(n / (n - 1) * squares) / bytes / std::numbers::ln2;
 }
 
-std::vector<int32_t> bytes_of_ids(const Codec& codec) {
-  std::vector<int32_t> out;
-  for (int64_t id = 0; id < codec.vocab(); ++id)
-    out.push_back(static_cast<int32_t>(codec.piece(static_cast<int32_t>(id)).size()));
-  return out;
-}
-
-void add_patches(PatchStats& stats, const PatchReport& report, const Batch& batch) {
-  for (int64_t r = 0; r < batch.row_count(); ++r) {
-    const auto row = static_cast<size_t>(r);
-    const auto from = static_cast<size_t>(report.cuts[row]), to = static_cast<size_t>(report.cuts[row + 1]);
-    const auto begin = static_cast<size_t>(batch.rows[row]), end = static_cast<size_t>(batch.rows[row + 1]);
-    stats.add_open(std::span(report.lengths).subspan(from, to - from),
-                   std::span(batch.ids).subspan(begin, end - begin));
-  }
-}
-
 }  // namespace
-
-double HeldOut::bpb_text() const { return nats_text / (static_cast<double>(bytes) * std::numbers::ln2); }
-double HeldOut::bpb_ref() const { return nats_ref / (static_cast<double>(units_ref) * std::numbers::ln2); }
 
 HeldOut evaluate(Model& model, const std::vector<Batch>& batches, Precision precision) {
   const at::NoGradGuard no_grad;
-  const std::vector<int32_t> size_of = bytes_of_ids(model.codec());
   HeldOut out;
-  std::vector<RowSum> rows;
+  std::vector<TextLoss> rows;
   for (const Batch& b : batches) {
     const Outputs outputs = model.forward(b, {.want = {.nll = true}, .precision = precision});
-    const Tensor host = outputs.nll.to(at::kCPU, at::kDouble).contiguous();
-    const double* const nll = host.data_ptr<double>();
-    for (int64_t r = 0; r < b.row_count(); ++r) {
-      RowSum sum;
-      for (auto i = static_cast<size_t>(b.rows[static_cast<size_t>(r)]);
-           i < static_cast<size_t>(b.rows[static_cast<size_t>(r) + 1]); ++i) {
-        if (b.targets[i] < 0 || b.weights[i] <= 0) continue;
-        out.nats_ref += nll[i];
-        const int32_t bytes = size_of[static_cast<size_t>(b.targets[i])];
-        out.units_ref += std::max(bytes, 1);
-        if (bytes == 0) continue;
-        sum.nats += nll[i];
-        sum.bytes += bytes;
-      }
-      out.nats_text += sum.nats;
-      out.bytes += sum.bytes;
-      rows.push_back(sum);
+    for (const TextLoss& row : row_losses(b, outputs, model.codec())) {
+      out.loss += row;
+      rows.push_back(row);
     }
-    if (outputs.patches) add_patches(out.patches, *outputs.patches, b);
+    add_patches(out.patches, b, outputs);
   }
-  OCTET_CHECK(bad_input, out.bytes > 0, "held-out text: no bytes to measure on");
-  out.error = ratio_error(rows, out.nats_text, static_cast<double>(out.bytes));
+  OCTET_CHECK(bad_input, out.loss.bytes > 0, "held-out text: no bytes to measure on");
+  out.error = ratio_error(rows, out.loss);
+  return out;
+}
+
+std::vector<DocumentSet> spread_part(const std::vector<DocumentSet>& text, int64_t most) {
+  int64_t total = 0;
+  for (const DocumentSet& set : text) total += set.total_bytes();
+  if (total <= most) return text;
+  const int64_t pieces = std::max<int64_t>(1, most / kPiece), size = most / pieces;
+  const auto begin_of = [&](int64_t i) { return i * total / pieces; };
+  std::vector<DocumentSet> out;
+  int64_t at = 0, i = 0;  // bytes before the document; the piece that is not yet complete
+  for (const DocumentSet& set : text) {
+    std::vector<Document> taken;
+    for (int64_t d = 0; d < set.size(); at += set.document(d++).size) {
+      const int64_t end = at + set.document(d).size;
+      for (; i < pieces && begin_of(i) < end; ++i) {
+        Document part = set.document(d);
+        const int64_t from = std::max(at, begin_of(i)), to = std::min(end, begin_of(i) + size);
+        part.begin += from - at, part.offset += from - at, part.size = to - from;
+        taken.push_back(std::move(part));
+        if (begin_of(i) + size > end) break;  // goes on in the next document
+      }
+    }
+    if (!taken.empty()) out.push_back(set.with(std::move(taken)));
+  }
   return out;
 }
 

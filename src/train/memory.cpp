@@ -71,7 +71,6 @@ std::string MemoryNeed::text_of_parts() const {
   std::string out = format("weights {} + gradients {} + AdamW {} + activations {}", megabytes(weights),
                            megabytes(gradients), megabytes(moments), megabytes(activations));
   if (copies > 0) out += format(" + bf16 copies {}", megabytes(copies));
-  if (text > 0) out += format(" + text {}", megabytes(text));
   return out;
 }
 

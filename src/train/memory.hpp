@@ -9,8 +9,7 @@ struct MemoryNeed {
   int64_t weights = 0, gradients = 0, moments = 0;
   int64_t copies = 0;       // bf16 panels
   int64_t activations = 0;  // of one micro-batch
-  int64_t text = 0;
-  int64_t total() const { return weights + gradients + moments + copies + activations + text; }
+  int64_t total() const { return weights + gradients + moments + copies + activations; }
   std::string text_of_parts() const;  // "weights 6.8 MB + gradients ..."
 };
 

@@ -82,8 +82,7 @@ TEST(Memory, EstimateCoversAStep) {
 }
 
 TEST(Memory, RefusalNamesThePartsAndWhatHelps) {
-  MemoryNeed need{
-      .weights = 4000000, .gradients = 4000000, .moments = 8000000, .copies = 0, .activations = 30000000, .text = 0};
+  MemoryNeed need{.weights = 4000000, .gradients = 4000000, .moments = 8000000, .copies = 0, .activations = 30000000};
   check_memory(need, 50000000, "training");
   check_memory(need, 0, "training");  // nothing is known about the machine
   try {

@@ -1,12 +1,13 @@
 // What a run leaves behind and says: warnings, faults and how to go on, the end; and a patcher that was trained before.
 #include "base/json.hpp"
 #include "base/machine.hpp"
+#include "data/baselines.hpp"
 #include "data/runs.hpp"
 #include "models/blt/blt.hpp"
 #include "models/registry.hpp"
 #include "tests/support/faulty_files.hpp"
 #include "tests/support/torch_support.hpp"
-#include "train/train.hpp"
+#include "train/setup.hpp"
 
 #include <gmock/gmock.h>
 #include <filesystem>
@@ -187,6 +188,93 @@ TEST_F(Run, TheSummaryIsWrittenBetweenASaveAndItsMeasurement) {
   });
   run(context_, config(kBytes));
   EXPECT_EQ(checked, 1);
+}
+
+/// How often a file of a name is mapped.
+class CountedFiles : public test::FaultyFiles {
+ public:
+  CountedFiles() : FaultyFiles(make_posix_files()) {}
+  std::shared_ptr<const Mapping> map(const std::string& path) override {
+    ++maps[file_name(path)];
+    return FaultyFiles::map(path);
+  }
+  std::map<std::string, int64_t> maps;
+};
+
+TEST_F(Run, AResumeHashesOnceAndReadsOnce) {
+  Config c = config(kBytes);
+  run(context_, c);
+  c.resume = scratch_ / "run";
+  const auto counted = std::make_shared<CountedFiles>();
+  context_.files = counted;
+  run(context_, c);
+  EXPECT_EQ(counted->maps["model.safetensors"], 2);
+  EXPECT_EQ(counted->maps["optim.safetensors"], 2);
+}
+
+TEST_F(Run, TheLinkToTheBestNeverDangles) {
+  Config c = config(kBytes);
+  c.run.eval_every = 6;
+  run(context_, c);
+  const std::string link = scratch_ / "run" + "/ckpt/best";
+  EXPECT_EQ(std::filesystem::read_symlink(link), "step-9");
+  c.resume = scratch_ / "run" + "/step-3";
+  int64_t done = 0;
+  context_.progress = [&](const Progress& p) { done = p.what == "step" ? p.done : 0; };
+  context_.stop_requested = [&] { return done == 4 ? 1 : 0; };
+  EXPECT_EQ(error_of([&] { run(context_, c); }).code(), Code::interrupted);
+  EXPECT_FALSE(std::filesystem::is_symlink(link));
+  EXPECT_FALSE(read_run(*context_.files, scratch_ / "run").status.best_step);
+  c.resume = scratch_ / "run";
+  run(context_, c);
+  EXPECT_EQ(std::filesystem::read_symlink(link), "step-9");
+  c.resume = scratch_ / "run" + "/step-6";  // was the best until step 9
+  run(context_, c);
+  EXPECT_EQ(std::filesystem::read_symlink(link), "step-9");
+}
+
+TEST_F(Run, GoesOnWithOtherTextWhereThatIsAllowed) {
+  Config c = config(kBytes);
+  run(context_, c);
+  c.resume = scratch_ / "run" + "/step-6";
+  context_.files->write_atomically(scratch_ / "text.txt", words(7000));
+  const Error refused = error_of([&] { run(context_, c); });
+  EXPECT_THAT(refused.message(), HasSubstr("text.txt: found 700"));
+  EXPECT_THAT(refused.hint(), HasSubstr("--allow-changes data.train"));
+  for (const char* allowed : {"data", "data.train"}) {
+    c.allow_changes = {allowed};
+    context_.files->write_atomically(scratch_ / "text.txt", words(allowed[4] ? 8000 : 7000));
+    warned_.clear();
+    EXPECT_EQ(run(context_, c).steps, 9);
+    ASSERT_EQ(warned_.size(), 1u);
+    EXPECT_THAT(warned_[0], HasSubstr("from step 7 on the text is another"));
+    EXPECT_EQ(events("best").back()["step"], 9);
+  }
+  c.allow_changes.clear();
+  EXPECT_EQ(run(context_, c).steps, 9);  // the run's text is the new one now
+  c.allow_changes = {"data.row"};
+  context_.files->write_atomically(scratch_ / "text.txt", words(6000));
+  EXPECT_EQ(error_of([&] { run(context_, c); }).code(), Code::bad_file);
+}
+
+TEST_F(Run, AtTheEndAllMeasureTheSameBytes) {
+  constexpr int64_t kMost = 128 << 10;
+  const Bytes valid = words(300000);
+  context_.files->write_atomically(scratch_ / "valid.txt", valid);
+  Config c = config(kBytes);
+  c.data.valid = {scratch_ / "valid.txt"};
+  c.train.steps = 1, c.run.eval_rows = 1, c.run.baselines = true;
+  Begun b = begin_new(context_, c);
+  b.setup.final_bytes = kMost;
+  const Report r = Trainer(context_, std::move(b.setup), *b.folder, b.status).train();
+  EXPECT_EQ(r.val_bytes, kMost);
+  EXPECT_EQ(r.held_out_bytes, std::ssize(valid));
+  std::vector<ByteView> part;
+  const auto sets = spread_part({documents_of({valid})}, kMost);
+  for (int64_t i = 0; i < sets[0].size(); ++i) part.push_back(sets[0][i]);
+  EXPECT_EQ(r.val_zstd, zstd_bits_per_byte(part));
+  EXPECT_EQ(events("final")[0]["val_bytes"], r.val_bytes);
+  EXPECT_EQ(events("final")[0]["held_out_bytes"], r.held_out_bytes);
 }
 
 TEST_F(Run, ABltTakesATrainedEntropyModelAndCalibratesIt) {

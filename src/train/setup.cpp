@@ -126,6 +126,12 @@ void check_allowed(Config c) {
   }
 }
 
+/// True if a name of allow_changes is the key or a table that holds it.
+bool allows(const std::vector<std::string>& allowed, const std::string& key) {
+  return std::any_of(allowed.begin(), allowed.end(),
+                     [&](const std::string& a) { return key == a || key.starts_with(a + "."); });
+}
+
 /// Throws Error(bad_config) naming the first key that differs and may not.
 void check_same_config(const Config& before, const Config& now, const std::vector<std::string>& allowed) {
   const auto values = [](Config c) {
@@ -136,9 +142,7 @@ void check_same_config(const Config& before, const Config& now, const std::vecto
   const auto old = values(before), given = values(now);
   const auto free = [&](const std::string& key) {
     if (key == "resume" || key.starts_with("allow_changes") || key == "run.folder" || key == "run.name") return true;
-    for (const std::string& a : allowed)
-      if (key == a || key.starts_with(a + ".")) return true;
-    return false;
+    return allows(allowed, key);
   };
   std::map<std::string, std::string> all = old;
   all.insert(given.begin(), given.end());
@@ -205,7 +209,7 @@ RunStatus first_status(Context& context, const Config& c, const Model& model) {
 
 }  // namespace
 
-Begun begin_new(Context& context, Config c) {
+Begun begin_new(Context& context, Config c, std::optional<Text> given) {
   Files& files = *context.files;
   c.model = checked(c.model);
   OCTET_CHECK(bad_config, c.run.folder.empty() || !is_run(files, c.run.folder),
@@ -214,7 +218,7 @@ Begun begin_new(Context& context, Config c) {
   TrainSetup& s = b.setup;
   s.precision = precision_of(c);
   check_memory_for(c, s.precision);
-  Text text = read_text(context, c.data);
+  Text text = given ? std::move(*given) : read_text(context, c.data);
   s.model = make_model(c.model, static_cast<uint64_t>(c.train.seed));
   check_context(c, *s.model);
   s.loader = make_loader(c, text, s.model);
@@ -242,10 +246,18 @@ Begun begin_new(Context& context, Config c) {
 
 namespace {
 
-void check_same_text(Files& files, const std::string& run, const Text& text) {
+/// True if the text is not what the run began with. Throws Error(bad_file), naming a file, where it may not be.
+bool text_changed(Files& files, const std::string& run, const Text& text, const std::vector<std::string>& allowed) {
   const std::string path = join_path(run, "data.json");
-  const Json j = parse_json(files.read(path), path);
-  check_same_files(parse_file_records(dump_json(JsonObject(j, path).list("files")), path), text.files);
+  try {
+    const Json j = parse_json(files.read(path), path);
+    check_same_files(parse_file_records(dump_json(JsonObject(j, path).list("files")), path), text.files);
+    return false;
+  } catch (const Error& e) {
+    for (const char* key : {"data.train", "data.valid", "data.text_only"})
+      if (allows(allowed, key)) return true;
+    throw e.with_hint("to go on with other text: --allow-changes data.train");
+  }
 }
 
 /// Sums are split among threads, so that another number of them rounds differently.
@@ -272,6 +284,15 @@ void put_aside_later(Files& files, const std::string& run, int64_t step) {
   }
 }
 
+/// ckpt/best names the best checkpoint if it is still there; else there is none until the next measurement.
+void mend_best(Files& files, const std::string& run, TrainState& state) {
+  const std::string link = join_path(run, "ckpt/best");
+  if (state.best_step && files.exists(checkpoint_path(run, *state.best_step)))
+    return files.symlink(format("step-{}", *state.best_step), link);
+  files.remove_all(link);
+  state.best_step.reset(), state.best_val_bpb.reset();
+}
+
 }  // namespace
 
 Begun resume(Context& context, const Config& given) {
@@ -293,7 +314,7 @@ Begun resume(Context& context, const Config& given) {
   s.precision = precision_of(c);
   check_memory_for(c, s.precision);
   Text text = read_text(context, c.data);
-  check_same_text(files, run, text);
+  const bool other_text = text_changed(files, run, text, given.allow_changes);
   s.model = load_model(context, checkpoint);
   check_context(c, *s.model);
   s.loader = make_loader(c, text, s.model);
@@ -301,7 +322,7 @@ Begun resume(Context& context, const Config& given) {
   check_same_config(before, c, given.allow_changes);
   s.optimiser = make_optimiser(s.model->parameters(), adamw_options(c.train), c.train.group);
   try {
-    s.state = load_checkpoint(context, checkpoint, s.model->parameters(), *s.optimiser);
+    s.state = load_train_state(context, checkpoint, *s.optimiser);
   } catch (const Error& e) {
     throw e.hint().empty() ? e.with_hint(last_good(context, run)) : e;
   }
@@ -309,6 +330,8 @@ Begun resume(Context& context, const Config& given) {
               s.state.step);
   b.status = read_run_status(files, run);
   put_aside_later(files, run, s.state.step);
+  if (other_text) s.state.best_step.reset();
+  mend_best(files, run, s.state);
   const int64_t cut = b.folder->cut_after(s.state.step);
   warn_of_threads(context, run);
   const Json more = {{"checkpoint", file_name(checkpoint)}, {"metrics_cut", cut}, {"command", command_line()}};
@@ -316,7 +339,11 @@ Begun resume(Context& context, const Config& given) {
   if (!given.allow_changes.empty()) {
     s.config.resume.clear(), s.config.allow_changes.clear();
     b.folder->write("config.toml", to_toml(s.config));
+    b.folder->write("data.json", data_json(text));
   }
+  if (other_text)
+    context.warn(
+        format("from step {} on the text is another: bits per byte before and after do not compare", s.state.step + 1));
   s.train = std::move(text.train), s.valid = std::move(text.valid);
   announce(context, b);
   context.note(format("resume after step {} of {}", s.state.step, c.train.steps));

@@ -27,9 +27,13 @@ struct Begun {
   std::unique_ptr<RunFolder> folder;
   RunStatus status;
 };
-/// A new run in a new folder. The folder is made when nothing but the disk can fail any more.
-Begun begin_new(Context& context, Config config);
+/// A new run in a new folder. The folder is made when nothing but the disk can fail any more. `text`: read_text of
+/// config.data, where it was read before.
+Begun begin_new(Context& context, Config config, std::optional<Text> text = {});
 /// The run and checkpoint that config.resume names. Checks that config and text are those of the run.
 Begun resume(Context& context, const Config& config);
+
+/// train_job::run of a new run on text that was read before (read_text of config.data).
+Report run_on(Context& context, const Config& config, Text text);
 
 }  // namespace octet::train_job

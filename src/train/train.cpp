@@ -42,7 +42,11 @@ void show(Context& context, const Report& r, Model& model, int64_t row) {
   if (r.val_bpb) {
     out += format("val    bpb {:.3f} +- {:.3f}", *r.val_bpb, r.val_error);
     if (r.val_zstd) out += format("   zstd -19 {:.3f}", *r.val_zstd);
-    if (r.val_order5) out += format("   order-5 {:.3f}   (the same held-out bytes)", *r.val_order5);
+    if (r.val_order5) out += format("   order-5 {:.3f}", *r.val_order5);
+    if (r.val_bytes < r.held_out_bytes)
+      out += format("   (the same {} of the {} held out)", size_text(r.val_bytes), size_text(r.held_out_bytes));
+    else if (r.val_order5)
+      out += "   (the same held-out bytes)";
     out += "\n";
   }
   out += patch_text(r, model.flops_per_unit(row, r.mean_patch.value_or(4)));
@@ -130,11 +134,12 @@ std::vector<std::string> plan(Context& context, const Config& given) {
                  duration(units / rate), threads().size(), rate / 1e3)};
 }
 
-Report run(Context& outer, const Config& config) {
-  keep_memory();
+namespace {
+
+Report run_from(Context& outer, const std::function<Begun(Context&)>& begin) {
   Warnings warnings(outer);
   Context& context = warnings.context();
-  Begun b = config.resume.empty() ? begin_new(context, config) : resume(context, config);
+  Begun b = begin(context);
   b.setup.roof = measured_roof(b.setup.precision);
   const std::shared_ptr<Model> model = b.setup.model;
   const int64_t row = b.setup.config.data.row;
@@ -153,6 +158,17 @@ Report run(Context& outer, const Config& config) {
     note_failure(context, *b.folder, step(), e.what());
     throw;
   }
+}
+
+}  // namespace
+
+Report run(Context& context, const Config& config) {
+  return run_from(context,
+                  [&](Context& c) { return config.resume.empty() ? begin_new(c, config) : resume(c, config); });
+}
+
+Report run_on(Context& context, const Config& config, Text text) {
+  return run_from(context, [&](Context& c) { return begin_new(c, config, std::move(text)); });
 }
 
 }  // namespace octet::train_job

@@ -95,6 +95,7 @@ struct Report {
   int64_t steps = 0, units = 0, parameters = 0;
   double seconds = 0, train_bpb = 0;
   std::optional<double> val_bpb, best_val_bpb, mean_patch;
+  int64_t val_bytes = 0, held_out_bytes = 0;   // what val_bpb is of: all that was held out, or a part spread over it
   std::optional<double> val_zstd, val_order5;  // bits per byte of the same text: zstd -19, back-off model of 5 bytes
   double val_error = 0;                        // standard error of val_bpb
   std::optional<int64_t> best_step;
@@ -102,8 +103,8 @@ struct Report {
   std::optional<int64_t> p95_patch;                // units of the held-out text's patches
   int64_t checkpoint_bytes = 0, report_bytes = 0;  // sizes of model.safetensors and report.html
   OCTET_REPORT(Report, run, checkpoint, ended, steps, units, parameters, seconds, train_bpb, val_bpb, val_error,
-               best_val_bpb, best_step, mean_patch, p95_patch, val_zstd, val_order5, sample, checkpoint_bytes,
-               report_bytes)
+               val_bytes, held_out_bytes, best_val_bpb, best_step, mean_patch, p95_patch, val_zstd, val_order5, sample,
+               checkpoint_bytes, report_bytes)
 };
 
 /// Trains until the last step, a wish to stop, or a loss that is not a number; the state of the last finished step is

@@ -16,7 +16,6 @@ namespace {
 
 constexpr size_t kRecentSteps = 20;                           // over which progress is averaged
 constexpr double kPageSeconds = 60;                           // between reports while the run goes on
-constexpr int64_t kFinalRows = 4096;                          // most rows of the measurement at the end
 constexpr int64_t kExcerptBefore = 200, kExcerptBytes = 400;  // of held-out text that is shown with each sample
 constexpr int64_t kBaselineBytes = 32 << 20;  // more text than this is not counted for the order-5 model
 
@@ -56,16 +55,17 @@ Trainer::Trainer(Context& context, TrainSetup setup, RunFolder& folder, RunStatu
       status_(std::move(status)),
       state_(setup_.state),
       objective_(*setup_.model, setup_.precision, setup_.config.train.recompute) {
-  eval_rows_ = held_out(setup_.config.run.eval_rows);
+  eval_rows_ = rows_of(setup_.valid, setup_.config.run.eval_rows);
   page_written_ = context_.seconds();
 }
 
-std::vector<Batch> Trainer::held_out(int64_t rows) const {
+// All rows, or about so many of them, as many of each set.
+std::vector<Batch> Trainer::rows_of(const std::vector<DocumentSet>& text, int64_t rows) const {
   const int64_t micro = setup_.config.train.micro_rows > 0 ? setup_.config.train.micro_rows : setup_.config.train.rows;
   std::vector<Batch> out;
-  for (const DocumentSet& set : setup_.valid)
+  for (const DocumentSet& set : text)
     for (Batch& b : evaluation_rows(set, setup_.model->codec(), setup_.config.data.row, micro,
-                                    rows > 0 ? (rows + std::ssize(setup_.valid) - 1) / std::ssize(setup_.valid) : 0))
+                                    rows > 0 ? (rows + std::ssize(text) - 1) / std::ssize(text) : 0))
       out.push_back(std::move(b));
   return out;
 }
@@ -146,13 +146,13 @@ void Trainer::save(int64_t step) {
 
 void Trainer::evaluate(int64_t step) {
   const HeldOut found = octet::evaluate(*setup_.model, eval_rows_, setup_.precision);
-  val_bpb_ = found.bpb_text();
+  val_bpb_ = found.loss.bpb_text();
   val_error_ = found.error;
   const Json line = {{"step", step},
                      {"val_bpb", *val_bpb_},
-                     {"val_bpb_ref", found.bpb_ref()},
+                     {"val_bpb_ref", found.loss.bpb_ref()},
                      {"val_error", found.error},
-                     {"val_bytes", found.bytes}};
+                     {"val_bytes", found.loss.bytes}};
   folder_.metric(dump_json(line));
   if (const PatchSummary p = found.patches.summary(); p.patches > 0) {
     Json histogram = Json::object();
@@ -265,20 +265,26 @@ Report Trainer::report() const {
   return r;
 }
 
-// The last measurement is of more rows than those on the way; the same bytes are given to zstd and the back-off model.
+// The last measurement is of more text than those on the way; zstd and the back-off model read the same.
 void Trainer::finish() {
   write_page();
-  if (!setup_.valid.empty()) {
-    const HeldOut found = octet::evaluate(*setup_.model, held_out(kFinalRows), setup_.precision);
-    val_bpb_ = found.bpb_text();
+  const std::vector<DocumentSet> text = spread_part(setup_.valid, setup_.final_bytes);
+  int64_t held_out = 0, bytes = 0;
+  for (const DocumentSet& set : setup_.valid) held_out += set.total_bytes();
+  if (!text.empty()) {
+    const HeldOut found = octet::evaluate(*setup_.model, rows_of(text, 0), setup_.precision);
+    val_bpb_ = found.loss.bpb_text();
     val_error_ = found.error;
+    bytes = found.loss.bytes;
     if (const PatchSummary p = found.patches.summary(); p.patches > 0) mean_patch_ = p.mean, p95_patch_ = p.p95;
-    const Json more = {{"val_bpb", *val_bpb_}, {"val_error", val_error_}, {"val_bytes", found.bytes}};
+    const Json more = {
+        {"val_bpb", *val_bpb_}, {"val_error", val_error_}, {"val_bytes", bytes}, {"held_out_bytes", held_out}};
     folder_.event("final", state_.step, dump_json(more));
   }
   write_status("done", "max_steps");
   final_ = report();
-  if (setup_.config.run.baselines) measure_baselines();
+  final_.val_bytes = bytes, final_.held_out_bytes = held_out;
+  if (setup_.config.run.baselines) measure_baselines(text);
   write_page();
 }
 
@@ -292,10 +298,10 @@ void Trainer::write_page() {
   page_written_ = context_.seconds();
 }
 
-void Trainer::measure_baselines() {
+void Trainer::measure_baselines(const std::vector<DocumentSet>& text) {
   std::vector<ByteView> valid;
   int64_t bytes = 0;
-  for (const DocumentSet& set : setup_.valid)
+  for (const DocumentSet& set : text)
     for (int64_t i = 0; i < set.size(); ++i) valid.push_back(set[i]);
   for (const DocumentSet& set : setup_.train) bytes += set.total_bytes();
   if (valid.empty() || bytes > kBaselineBytes) return;

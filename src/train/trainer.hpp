@@ -19,8 +19,9 @@ struct TrainSetup {
   std::shared_ptr<AdamW> optimiser;
   std::shared_ptr<Loader> loader;
   std::vector<DocumentSet> train, valid;
-  TrainState state;  // where to begin
-  double roof = 0;   // FLOP/s of this machine in this precision, measured; 0: unknown
+  TrainState state;               // where to begin
+  int64_t final_bytes = 4 << 20;  // most held-out text of the measurement at the end
+  double roof = 0;                // FLOP/s of this machine in this precision, measured; 0: unknown
 };
 
 /// Steps, and at every step in this order: a line of metrics, a checkpoint if due, then what can be made again from the
@@ -43,7 +44,7 @@ class Trainer {
   void sample(int64_t step);
   void write_sample(int64_t step, const std::string& source, ByteView before, ByteView text);
   void finish();
-  void measure_baselines();
+  void measure_baselines(const std::vector<DocumentSet>& text);
   void write_page();
   void write_metric(const StepRecord& record);
   void show_progress(const StepRecord& record);
@@ -51,7 +52,7 @@ class Trainer {
   Report report() const;
   void end_early(const RunSummary& summary);
   bool due(int64_t step, int64_t every) const;
-  std::vector<Batch> held_out(int64_t rows) const;
+  std::vector<Batch> rows_of(const std::vector<DocumentSet>& text, int64_t rows) const;
   double recent_bpb() const;
 
   Context& context_;

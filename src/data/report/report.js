@@ -34,7 +34,8 @@
 
   function verdict() {
     const error = known(final.val_error) && final.val_error > 0 ? ` \u00b1 ${bits(final.val_error)}` : '';
-    const bytes = known(final.val_bytes) ? `, measured on ${number(final.val_bytes)} bytes` : '';
+    const part = final.val_bytes < final.held_out_bytes ? ` of the ${number(final.held_out_bytes)} held out` : '';
+    const bytes = known(final.val_bytes) ? `, measured on ${number(final.val_bytes)} bytes${part}` : '';
     const train = known(status.train_bpb) ?
         `Training text takes ${bits(status.train_bpb)} bits per byte; nothing was held out.` :
         'Nothing was measured yet.';
