@@ -3,6 +3,7 @@
 #include "app/help.hpp"
 #include "app/presets.hpp"
 
+#include <algorithm>
 #include <map>
 
 namespace octet::app {
@@ -13,10 +14,15 @@ struct Words {
   std::vector<std::string> verbs, flags, keys;
 };
 
+// Commands of one first word may have options in common.
+void add_once(std::vector<std::string>& list, std::string word) {
+  if (std::find(list.begin(), list.end(), word) == list.end()) list.push_back(std::move(word));
+}
+
 void add_fields(Words& words, Table config) {
   each_leaf(config, [&](const std::string& path, const Field& f) {
-    if (!f.rule.place) words.flags.push_back(flag_text(path));
-    words.keys.push_back(path + "=");
+    if (!f.rule.place) add_once(words.flags, flag_text(path));
+    add_once(words.keys, path + "=");
   });
 }
 
