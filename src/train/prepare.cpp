@@ -61,8 +61,7 @@ std::string prepare_patcher(Context& context, Model& model, const std::vector<Do
   const PatcherConfig rule = blt->config().patcher->rule;
   const bool table = rule.kind == PatcherKind::table;
   if (table && !blt->table()) build_table(context, *blt, text);
-  if (!table && (rule.reads_entropies() || rule.reads_argmax()) && !blt->entropy_model())
-    copy_entropy_model(context, *blt, rule.from);
+  if (blt->config().patcher->asks_model() && !blt->entropy_model()) copy_entropy_model(context, *blt, rule.from);
   if (!rule.reads_threshold() || rule.threshold) return {};
   const PatchSample sample = sample_of(*blt, text, row, table ? kTableSample : kEntropySample, precision);
   const Calibration found = calibrate_threshold(rule, sample);

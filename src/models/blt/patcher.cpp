@@ -25,10 +25,6 @@ Batch entropy_batch(const Batch& batch, EntropyReset reset) {
   return b;
 }
 
-Precision fitting(const Transformer& model, Precision precision) {
-  return model.config().fits_bf16() ? precision : Precision::fp32;
-}
-
 }  // namespace
 
 void Blt::check_patcher() const {
@@ -43,7 +39,7 @@ std::vector<float> Blt::patcher_entropies(const Batch& batch, Precision precisio
   const PatcherConfig& rule = config_.patcher->rule;
   if (!rule.reads_entropies()) return {};
   if (rule.kind == PatcherKind::table) return table_->entropies(batch.ids, batch.rows);
-  return entropy_model_->entropies(entropy_batch(batch, rule.entropy_reset), fitting(*entropy_model_, precision),
+  return entropy_model_->entropies(entropy_batch(batch, rule.entropy_reset), precision,
                                    rule.entropy_compute == EntropyCompute::bf16_compat);
 }
 
@@ -64,8 +60,7 @@ PatchReport Blt::patch(const Batch& batch, Precision precision) const {
     PatchSignals signals;
     out.entropies = patcher_entropies(batch, precision);
     std::vector<int32_t> argmax;
-    if (config_.patcher->rule.reads_argmax())
-      argmax = entropy_model_->most_likely(batch, fitting(*entropy_model_, precision));
+    if (config_.patcher->rule.reads_argmax()) argmax = entropy_model_->most_likely(batch, precision);
     set_patch_lengths(cut, config_.patcher->rule, {out.entropies, argmax});
     out.lengths = std::move(cut.patch_lengths);
     out.cuts = std::move(cut.patch_cuts);

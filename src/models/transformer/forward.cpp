@@ -66,16 +66,20 @@ Tensor entropy_of(const Tensor& logits, bool compat_bf16) {
   return -(log_p.exp() * log_p).sum(-1).to(at::kFloat);
 }
 
+Tensor Transformer::logits_for_patcher(const Batch& batch, Precision precision) const {
+  if (!config_.fits_bf16()) precision = Precision::fp32;
+  return logits_of(hidden(batch, {precision, false}), precision);
+}
+
 std::vector<float> Transformer::entropies(const Batch& batch, Precision precision, bool compat_bf16) const {
   at::NoGradGuard no_grad;
-  const Tensor logits = logits_of(hidden(batch, {precision, false}), precision);
-  const Tensor h = entropy_of(logits, compat_bf16).contiguous();
+  const Tensor h = entropy_of(logits_for_patcher(batch, precision), compat_bf16).contiguous();
   return {h.data_ptr<float>(), h.data_ptr<float>() + h.numel()};
 }
 
 std::vector<int32_t> Transformer::most_likely(const Batch& batch, Precision precision) const {
   at::NoGradGuard no_grad;
-  const Tensor best = logits_of(hidden(batch, {precision, false}), precision).argmax(-1).to(at::kInt).contiguous();
+  const Tensor best = logits_for_patcher(batch, precision).argmax(-1).to(at::kInt).contiguous();
   return {best.data_ptr<int32_t>(), best.data_ptr<int32_t>() + best.numel()};
 }
 

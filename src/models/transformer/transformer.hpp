@@ -47,6 +47,8 @@ class Transformer : public Model {
 
  private:
   Tensor logits_of(const Tensor& x, Precision precision) const;
+  /// Heads too wide for bf16 go in fp32: a patcher need not have the precision of its model.
+  Tensor logits_for_patcher(const Batch& batch, Precision precision) const;
   ModelConfig config_;
   ByteCodec codec_;
   Parameters parameters_;
