@@ -22,9 +22,10 @@ function(octet_test_program name label)
   octet_cases(${name} "octet_add_suites(\"${name}\" \"$<TARGET_FILE:test_${name}>\" ${label})")
 endfunction()
 
-# octet_room_test(ROOM LIBRARIES...): every x_test.cpp beside the sources of a room.
+# octet_room_test(ROOM LIBRARIES...): every x_test.cpp beside the sources of a room; the engine's have their own program.
 function(octet_room_test name)
   file(GLOB_RECURSE tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*_test.cpp)
+  list(FILTER tests EXCLUDE REGEX "/app/engine[^/]*_test\\.cpp$")
   if(tests)
     octet_test_program(${name} unit ${tests} LINK ${ARGN})
   endif()

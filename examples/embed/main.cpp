@@ -43,7 +43,7 @@ int main() {
       if (t.step % 10 == 0) std::printf("step %d  bpb %.2f  val %.2f\n", int(t.step), t.bpb, t.val_bpb);
       return t.step < 40;
     });
-    std::printf("%s after %d steps\n", run.finished ? "finished" : "stopped", int(run.steps));
+    std::printf("%s after %d steps\n", run.ended.c_str(), int(run.steps));
 
     const auto model = octet::load(run.folder);
     const std::string whole = model.generate("100 101\n", {.max_units = 32, .seed = 7});
@@ -56,7 +56,7 @@ int main() {
     } catch (const octet::Error& e) {
       std::printf("%s: %s\n", e.code().c_str(), e.what());
     }
-    return whole == pieces && !run.finished ? 0 : 1;
+    return whole == pieces && run.ended == "interrupted" ? 0 : 1;
   } catch (const octet::Error& e) {
     std::cerr << e.what() << '\n' << e.hint() << '\n';
     return e.exit_code();

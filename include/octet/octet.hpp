@@ -19,6 +19,7 @@
 #include <memory>
 #include <optional>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,7 +35,7 @@ class OCTET_PUBLIC Error : public std::runtime_error {
  public:
   Error(std::string code, std::string message, std::string hint, int exit_code);
   ~Error() override;
-  const std::string& code() const { return code_; }  // "config", "file", "input", "memory", ...
+  const std::string& code() const { return code_; }  // usage config file input resource gate internal
   const std::string& hint() const { return hint_; }
   int exit_code() const { return exit_code_; }  // of the program `octet` in this case
 
@@ -43,7 +44,9 @@ class OCTET_PUBLIC Error : public std::runtime_error {
   int exit_code_;
 };
 
-/// Threads of everything that follows; before the first call: the cores of this machine. Results do not depend on it.
+/// Threads of everything that follows; before the first call: the cores of this machine. The text that is generated
+/// does not depend on it, trained weights do within rounding. Throws Error("usage") while any thread is inside load(),
+/// train() or a generation, its callbacks included: what they work with is not taken from them.
 OCTET_PUBLIC void set_threads(int n);
 
 struct GenerateOptions {
@@ -54,6 +57,7 @@ struct GenerateOptions {
   double min_p = 0;                    // leave out units below this share of the best one's probability
   uint64_t seed = 0;                   // the same seed gives the same text
   std::vector<std::string> stop = {};  // ends before the first of these; no part of them is handed out
+  std::stop_token cancel = {};         // ends after the unit under way; what was generated is kept
 };
 
 /// A piece of text as it becomes certain: whole characters, or bytes that are certainly no UTF-8.
@@ -100,6 +104,7 @@ class OCTET_PUBLIC Stream {
 struct LoadOptions {
   bool bf16_weights = false;   // half the memory traffic of generation, a little less exact
   std::string hf_compat = {};  // published BLT weights: "masks" or "nowindow" (octet generate --help)
+  std::function<void(std::string_view)> warn = {};  // a sentence for a person
 };
 
 /// A model that was loaded. Copies share it. Calls from several threads are safe; they take turns.
@@ -122,7 +127,8 @@ class OCTET_PUBLIC Model {
 /// A run (folder, name, `last`), a checkpoint, or a folder of a published model.
 OCTET_PUBLIC Model load(const std::string& model, const LoadOptions& options = {});
 
-/// A config of `octet train` as TOML with later values on top. Nothing is checked before train().
+/// A config of `octet train` as TOML with later values on top. Nothing is checked before train(). To go on with a run:
+/// TrainConfig().set("resume", "runs/my-run"); what is not given again stays as it was.
 class OCTET_PUBLIC TrainConfig {
  public:
   static TrainConfig from_toml(const std::string& path);
@@ -161,15 +167,23 @@ struct Step {
 
 struct Run {
   std::string folder;    // what load() takes
-  bool finished = true;  // false: the callback stopped it; the state of the last step was saved
-  int64_t steps = 0;
-  double train_bpb = 0;
-  std::optional<double> val_bpb;
+  std::string ended;     // "max_steps"; "interrupted": stopped on request, the state of the last step was saved
+  int64_t steps = 0;     // finished
+  double train_bpb = 0;  // of the last steps' text
+  std::optional<double> val_bpb;  // of held-out text, when last measured
 };
 
-/// As `octet train`: a run folder, with checkpoints, metrics and report. `after_step` is called on the calling thread;
-/// false stops after that step, an exception of its own does too and then comes out of train().
-OCTET_PUBLIC Run train(const TrainConfig& config, const std::function<bool(const Step&)>& after_step = {});
+struct TrainOptions {
+  std::stop_token stop = {};                        // stops after the step under way
+  std::function<void(std::string_view)> warn = {};  // a sentence for a person
+};
+
+/// As `octet train`: a run folder, with checkpoints, metrics and report. `after_step` and `warn` are called on the
+/// calling thread; false stops after that step, an exception of theirs does too and then comes out of train(). The
+/// program's malloc stays as it is: one that mostly trains should tell it to keep freed memory, which every step asks
+/// for again (glibc's mallopt: M_MMAP_THRESHOLD and M_TRIM_THRESHOLD 1 GiB); else a step may take twice as long.
+OCTET_PUBLIC Run train(const TrainConfig& config, const std::function<bool(const Step&)>& after_step = {},
+                       const TrainOptions& options = {});
 
 }  // namespace v0
 }  // namespace octet

@@ -1,8 +1,6 @@
 #include "app/engine_bridge.hpp"
 #include "octet/octet.hpp"
 
-#include <cstdlib>
-
 namespace octet {
 inline namespace v0 {
 
@@ -18,9 +16,9 @@ auto translated(const F& body) {
 }
 
 double number(const std::string& text, double otherwise) {
-  char* end = nullptr;
-  const double v = std::strtod(text.c_str(), &end);
-  return end == text.c_str() ? otherwise : v;
+  double v = otherwise;  // stays where the text is no number
+  std::from_chars(text.data(), text.data() + text.size(), v);
+  return v;
 }
 
 Step step_of(const bridge::TrainStep& s) {
@@ -39,6 +37,7 @@ Step step_of(const bridge::TrainStep& s) {
 
 struct Stream::Live {
   std::shared_ptr<bridge::Text> text;
+  std::stop_token cancel;
 };
 struct Model::Loaded {
   std::shared_ptr<bridge::Engine> engine;
@@ -56,6 +55,7 @@ Stream::Stream(std::shared_ptr<Live> live) : live_(std::move(live)) {}
 
 std::optional<Chunk> Stream::next() {
   return translated([&]() -> std::optional<Chunk> {
+    if (live_->cancel.stop_requested()) return std::nullopt;
     auto said = bridge::next(*live_->text);
     if (!said) return std::nullopt;
     return Chunk{std::move(said->text), said->entropy, said->patch_end};
@@ -66,8 +66,9 @@ Model::Model(std::shared_ptr<Loaded> loaded) : loaded_(std::move(loaded)) {}
 
 Stream Model::stream(std::string_view prompt, const GenerateOptions& o) const {
   return translated([&] {
-    return Stream(std::make_shared<Stream::Live>(bridge::start(
-        loaded_->engine, prompt, {o.max_units, o.temperature, o.top_k, o.top_p, o.min_p, o.seed, o.stop})));
+    const bridge::GenerateSettings settings = {o.max_units, o.temperature, o.top_k, o.top_p, o.min_p, o.seed, o.stop};
+    return Stream(
+        std::make_shared<Stream::Live>(Stream::Live{bridge::start(loaded_->engine, prompt, settings), o.cancel}));
   });
 }
 
@@ -84,7 +85,8 @@ int64_t Model::parameters() const { return bridge::facts(*loaded_->engine).param
 
 Model load(const std::string& model, const LoadOptions& options) {
   return translated([&] {
-    return Model(std::make_shared<Model::Loaded>(bridge::load(model, options.hf_compat, options.bf16_weights)));
+    return Model(
+        std::make_shared<Model::Loaded>(bridge::load(model, options.hf_compat, options.bf16_weights, options.warn)));
   });
 }
 
@@ -108,14 +110,16 @@ TrainConfig& TrainConfig::set(std::string key, std::string value) {
   return *this;
 }
 
-Run train(const TrainConfig& config, const std::function<bool(const Step&)>& after_step) {
+Run train(const TrainConfig& config, const std::function<bool(const Step&)>& after_step, const TrainOptions& options) {
   return translated([&] {
     std::vector<std::pair<std::string, std::string>> values;
     for (const auto& v : config.values()) values.emplace_back(v.key, v.value);
-    std::function<bool(const bridge::TrainStep&)> callback;
-    if (after_step) callback = [&](const bridge::TrainStep& s) { return after_step(step_of(s)); };
-    const bridge::Trained t = bridge::train(config.text(), config.file(), values, callback);
-    return Run{t.folder, t.finished, t.steps, t.train_bpb, t.val_bpb};
+    bridge::TrainCalls calls;
+    if (after_step) calls.after_step = [&](const bridge::TrainStep& s) { return after_step(step_of(s)); };
+    calls.stop = [&] { return options.stop.stop_requested(); };
+    calls.warn = options.warn;
+    const bridge::Trained t = bridge::train(config.text(), config.file(), values, calls);
+    return Run{t.folder, t.ended, t.steps, t.train_bpb, t.val_bpb};
   });
 }
 

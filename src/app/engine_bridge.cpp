@@ -34,23 +34,35 @@ namespace {
 
 std::mutex pool_mutex;
 std::shared_ptr<Threads> pool;  // of the whole process: made at the first call
+int at_work = 0;                // calls that use it now
 
-std::shared_ptr<Threads> the_pool(int n = 0) {
-  const std::lock_guard lock(pool_mutex);
-  if (!pool || n > 0) {
-    pool = std::make_shared<Threads>(n > 0 ? n : available_cores());
-    prepare_libtorch(pool->size());
-    octet::set_threads(pool);
+// REQUIRES pool_mutex.
+void make_pool(int n) {
+  pool = std::make_shared<Threads>(n);
+  prepare_libtorch(n);
+  octet::set_threads(pool);
+}
+
+/// Held by everything that computes: meanwhile the pool stays.
+class Work {
+ public:
+  Work() {
+    const std::lock_guard lock(pool_mutex);
+    if (!pool) make_pool(available_cores());
+    ++at_work;
   }
-  return pool;
-}
-
-Context library_context() {
-  const auto threads = the_pool();
-  Context context = make_context(1);
-  context.threads = threads;
-  return context;
-}
+  ~Work() {
+    const std::lock_guard lock(pool_mutex);
+    --at_work;
+  }
+  Work(const Work&) = delete;
+  Work& operator=(const Work&) = delete;
+  Context context() const {
+    Context context = make_context(1);
+    context.threads = pool;
+    return context;
+  }
+};
 
 template <class F>
 auto guarded(const F& body) {
@@ -67,7 +79,9 @@ auto guarded(const F& body) {
 void use_threads(int n) {
   guarded([&] {
     OCTET_CHECK(bad_config, n >= 1 && n <= 1024, "set_threads({}), expected 1..1024", n);
-    the_pool(n);
+    const std::lock_guard lock(pool_mutex);
+    OCTET_CHECK(usage, at_work == 0, "set_threads({}) while octet is at work", n);
+    make_pool(n);
   });
 }
 
@@ -75,9 +89,12 @@ std::string read_file(const std::string& path) {
   return guarded([&] { return make_posix_files()->read(path); });
 }
 
-std::shared_ptr<Engine> load(const std::string& model, const std::string& hf_compat, bool bf16_weights) {
+std::shared_ptr<Engine> load(const std::string& model, const std::string& hf_compat, bool bf16_weights,
+                             const std::function<void(std::string_view)>& warn) {
   return guarded([&] {
-    Context context = library_context();
+    const Work work;
+    Context context = work.context();
+    if (warn) context.warn = warn;
     auto engine = std::make_shared<Engine>();
     engine->model = load_model(context, model, {.hf_compat = hf_compat});
     engine->bf16_weights = bf16_weights;
@@ -92,6 +109,7 @@ Facts facts(const Engine& engine) {
 
 std::shared_ptr<Text> start(std::shared_ptr<Engine> engine, std::string_view prompt, const GenerateSettings& s) {
   return guarded([&] {
+    const Work work;
     const std::lock_guard lock(engine->turn);
     GenerateOptions options;
     options.max_units = s.max_units;
@@ -104,6 +122,7 @@ std::shared_ptr<Text> start(std::shared_ptr<Engine> engine, std::string_view pro
 
 std::optional<Said> next(Text& text) {
   return guarded([&]() -> std::optional<Said> {
+    const Work work;
     const std::lock_guard lock(text.engine->turn);
     const std::optional<Piece> piece = text.generator.next();
     if (!piece) return std::nullopt;
@@ -113,12 +132,26 @@ std::optional<Said> next(Text& text) {
 
 namespace {
 
-train_job::Config train_config(Context& context, const std::string& toml, const std::string& file,
-                               const std::vector<std::pair<std::string, std::string>>& values) {
-  train_job::Config config;
-  ConfigReader reader(table_of(config));
+using Values = std::vector<std::pair<std::string, std::string>>;
+
+void read(ConfigReader& reader, const std::string& toml, const std::string& file, const Values& values) {
   reader.read_toml(toml, file);
   for (const auto& [key, value] : values) reader.set(key, value, format("set({})", key));
+}
+
+/// Layers, weakest first: the config of the run that is resumed, the text, values.
+train_job::Config train_config(Context& context, const std::string& toml, const std::string& file,
+                               const Values& values) {
+  train_job::Config given, config;
+  ConfigReader first(table_of(given)), reader(table_of(config));
+  read(first, toml, file, values);  // to see what is resumed
+  if (!given.resume.empty()) {
+    const std::string run = find_checkpoint(context, given.resume).run;
+    if (run.empty()) throw Error(Code::bad_file, format("no run `{}` to resume", given.resume), "all runs: octet runs");
+    const std::string path = join_path(run, "config.toml");
+    reader.read_toml(context.files->read(path), path);
+  }
+  read(reader, toml, file, values);
   reader.finish();
   if (config.resume.empty() && config.run.folder.empty())
     config.run.folder =
@@ -127,38 +160,65 @@ train_job::Config train_config(Context& context, const std::string& toml, const 
   return config;
 }
 
+/// The host's functions as a job calls them: what one of them throws stops the job.
+class Host {
+ public:
+  Host(const TrainCalls& calls, Context& context) : calls_(calls) {
+    context.json = true;  // nothing is printed
+    context.stop_requested = [this] { return stopped_ || (calls_.stop && calls_.stop()) ? 1 : 0; };
+    context.warn = [this](std::string_view text) {
+      guard([&] {
+        if (calls_.warn) calls_.warn(text);
+      });
+    };
+    context.progress = [this](const Progress& p) {
+      guard([&] {
+        if (p.what == "step" && calls_.after_step && !calls_.after_step({p.done, p.total, p.fields})) stopped_ = true;
+      });
+    };
+  }
+  Host(const Host&) = delete;
+  Host& operator=(const Host&) = delete;
+  void rethrow() const {
+    if (thrown_) std::rethrow_exception(thrown_);
+  }
+
+ private:
+  void guard(const std::function<void()>& f) {
+    if (thrown_) return;
+    try {
+      f();
+    } catch (...) {
+      thrown_ = std::current_exception(), stopped_ = true;
+    }
+  }
+  const TrainCalls& calls_;
+  bool stopped_ = false;
+  std::exception_ptr thrown_;
+};
+
+Trained known(Context& context, const std::string& folder) {
+  const RunStatus s = read_run_status(*context.files, folder);
+  return {folder, s.ended, s.step, s.train_bpb.value_or(0), s.val_bpb};
+}
+
 }  // namespace
 
-Trained train(const std::string& toml, const std::string& file,
-              const std::vector<std::pair<std::string, std::string>>& values,
-              const std::function<bool(const TrainStep&)>& after_step) {
-  std::exception_ptr thrown;
-  Trained out;
-  guarded([&] {
-    Context context = library_context();
-    context.json = true;  // nothing is printed
-    bool stop = false;
-    context.stop_requested = [&] { return stop ? 1 : 0; };
-    context.progress = [&](const Progress& p) {
-      if (p.what != "step") return;
-      out.steps = p.done;
-      try {
-        if (after_step && !after_step({p.done, p.total, p.fields})) stop = true;
-      } catch (...) {
-        thrown = std::current_exception(), stop = true;
-      }
-    };
+Trained train(const std::string& toml, const std::string& file, const Values& values, const TrainCalls& calls) {
+  const Work work;
+  Context context = work.context();
+  Host host(calls, context);
+  Trained out = guarded([&] {
     const train_job::Config config = train_config(context, toml, file, values);
-    out.folder = config.resume.empty() ? config.run.folder : find_run(context, config.resume);
+    const std::string folder = config.resume.empty() ? config.run.folder : find_checkpoint(context, config.resume).run;
     try {
-      const train_job::Report report = train_job::run(context, config);
-      out.folder = report.run, out.steps = report.steps, out.train_bpb = report.train_bpb, out.val_bpb = report.val_bpb;
+      train_job::run(context, config);
     } catch (const Error& e) {
-      if (e.code() != Code::interrupted || !stop) throw;
-      out.finished = false;
+      if (e.code() != Code::interrupted || !is_run(*context.files, folder)) throw;
     }
+    return known(context, folder);
   });
-  if (thrown) std::rethrow_exception(thrown);
+  host.rethrow();
   return out;
 }
 

@@ -41,7 +41,8 @@ struct Said {
 
 void use_threads(int n);
 std::string read_file(const std::string& path);
-std::shared_ptr<Engine> load(const std::string& model, const std::string& hf_compat, bool bf16_weights);
+std::shared_ptr<Engine> load(const std::string& model, const std::string& hf_compat, bool bf16_weights,
+                             const std::function<void(std::string_view)>& warn);
 Facts facts(const Engine& engine);
 std::shared_ptr<Text> start(std::shared_ptr<Engine> engine, std::string_view prompt, const GenerateSettings& settings);
 std::optional<Said> next(Text& text);
@@ -50,15 +51,19 @@ struct TrainStep {
   int64_t step = 0, steps = 0;
   std::vector<std::pair<std::string, std::string>> fields;  // of base/context.hpp's Progress
 };
+/// What the host wants to be asked and told; each may be empty.
+struct TrainCalls {
+  std::function<bool(const TrainStep&)> after_step;
+  std::function<bool()> stop;
+  std::function<void(std::string_view)> warn;
+};
 struct Trained {
-  std::string folder;
-  bool finished = true;
+  std::string folder, ended;
   int64_t steps = 0;
   double train_bpb = 0;
   std::optional<double> val_bpb;
 };
 Trained train(const std::string& toml, const std::string& file,
-              const std::vector<std::pair<std::string, std::string>>& values,
-              const std::function<bool(const TrainStep&)>& after_step);
+              const std::vector<std::pair<std::string, std::string>>& values, const TrainCalls& calls);
 
 }  // namespace octet::bridge

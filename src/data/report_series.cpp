@@ -1,8 +1,8 @@
 #include "data/report_series.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
-#include <cstdlib>
 #include <limits>
 
 namespace octet {
@@ -85,7 +85,9 @@ Json thinned_events(const Json& events) {
 Json rounded(double v, int digits) {
   if (!std::isfinite(v)) return nullptr;
   if (v == std::floor(v) && std::abs(v) < 1e15) return static_cast<int64_t>(v);
-  return std::strtod(format("{:.{}g}", v, digits).c_str(), nullptr);
+  const std::string text = format("{:.{}g}", v, digits);
+  std::from_chars(text.data(), text.data() + text.size(), v);
+  return v;
 }
 
 std::string first_characters(const std::string& text, size_t n) {
