@@ -73,6 +73,38 @@ void append_piece(Batch& b, const Units& units, int64_t d, int64_t begin, int64_
   b.source.push_back(source);
 }
 
+/// Leaves the first n units of what is a row and begins with unit `begin` of the batch.
+void shorten_row(Batch& b, int64_t begin, int64_t n) {
+  const auto end = static_cast<size_t>(begin + n);
+  b.ids.resize(end), b.targets.resize(end), b.weights.resize(end), b.positions.resize(end);
+  while (b.docs.back() > begin + n) b.docs.pop_back();
+  if (b.docs.back() < begin + n) b.docs.push_back(begin + n);
+  b.source.resize(b.docs.size() - 1);
+}
+
+/// The row from unit `begin` and length `first` on, cut at whole patches, becomes one whose lengths are open ones.
+void finish_patches(Batch& b, int64_t begin, size_t first, int64_t limit) {
+  auto& lengths = b.patch_lengths;
+  int64_t n = b.size() - begin;
+  if (lengths[first] > 1) {
+    n -= lengths.back();
+    lengths.pop_back();
+    --lengths[first];
+    lengths.insert(lengths.begin() + static_cast<int64_t>(first), 1);
+  }
+  --n;  // the last unit is a target only
+  if (limit > 0 && n > limit) {
+    n = limit;
+    int64_t left = n + 1;
+    auto at = lengths.begin() + static_cast<int64_t>(first);
+    for (; left > *at; ++at) left -= *at;
+    *at = static_cast<int32_t>(left);
+    lengths.erase(at + 1, lengths.end());
+  }
+  shorten_row(b, begin, n);
+  b.patch_cuts.push_back(std::ssize(lengths));
+}
+
 void reserve(Batch& b, int64_t units) {
   const auto n = static_cast<size_t>(units) + 1;
   b.ids.reserve(n), b.targets.reserve(n), b.weights.reserve(n), b.positions.reserve(n);
@@ -80,46 +112,78 @@ void reserve(Batch& b, int64_t units) {
 
 }  // namespace
 
-/// One source: its documents in the order of each epoch.
+/// One source: its documents in the order of each epoch. Its length is counted in pieces that no row splits: units, or
+/// patches where it has them.
 class Loader::Stream {
  public:
-  Stream(const DocumentSet& documents, std::shared_ptr<const Codec> codec, uint64_t seed)
-      : units_(documents, std::move(codec)), seed_(seed) {
-    for (int64_t d = 0; d < units_.documents(); ++d) total_ += units_.size(d);
+  Stream(LoaderSource source, std::shared_ptr<const Codec> codec, uint64_t seed)
+      : units_(source.documents, std::move(codec)), patches_(std::move(source.patches)), seed_(seed) {
+    if (in_patches()) check_patches();
+    for (int64_t d = 0; d < units_.documents(); ++d) total_ += pieces(d);
   }
+  bool in_patches() const { return !patches_.cuts.empty(); }
   int64_t total() const { return total_; }
 
   /// Appends the row that comes as number `number`. A block of rows is at most an epoch long, so it reaches over two
   /// epochs at most.
-  void append_row(Batch& b, int64_t number, int64_t row, int32_t source) {
-    const int64_t block = std::max<int64_t>(1, total_ / row), k = number / block;
+  void append_row(Batch& b, int64_t number, const LoaderOptions& options, int32_t source) {
+    const int64_t row = options.row, block = std::max<int64_t>(1, total_ / row), k = number / block;
     const auto place =
         permuted(static_cast<uint64_t>(number % block), static_cast<uint64_t>(block), ~seed_, static_cast<uint64_t>(k));
-    append_units(b, (k * block + static_cast<int64_t>(place)) * row, row, source);
+    const int64_t begin = b.size();
+    const size_t first = b.patch_lengths.size();
+    append_pieces(b, (k * block + static_cast<int64_t>(place)) * row, row, source);
+    if (in_patches()) finish_patches(b, begin, first, options.row_limit);
+    b.rows.push_back(b.size());
   }
 
  private:
   struct Order {
     int64_t epoch = -1;
     std::vector<int64_t> documents;  // as they come
-    std::vector<int64_t> starts;     // unit at which each begins
+    std::vector<int64_t> starts;     // piece at which each begins
   };
 
-  /// Units [first, first + row) of the stream.
-  void append_units(Batch& b, int64_t first, int64_t row, int32_t source) {
+  void check_patches() const {
+    const auto& [starts, cuts] = patches_;
+    OCTET_CHECK(bad_input, std::ssize(cuts) == units_.documents() + 1 && cuts.back() == std::ssize(starts),
+                "patches of {} documents, expected {}", cuts.size() - 1, units_.documents());
+    for (int64_t d = 0; d < units_.documents(); ++d) {
+      OCTET_CHECK(bad_input, pieces(d) > 0 && unit(d, 0) == 0, "patches of document {}: the first is not at 0", d);
+      for (int64_t p = 0; p < pieces(d); ++p)
+        OCTET_CHECK(bad_input, unit(d, p) < unit(d, p + 1), "patch {} of document {} has no unit", p, d);
+    }
+  }
+
+  int64_t pieces(int64_t d) const {
+    const auto at = static_cast<size_t>(d);
+    return in_patches() ? patches_.cuts[at + 1] - patches_.cuts[at] : units_.size(d);
+  }
+  /// Unit of document d at which its piece p begins; p = pieces(d): its end.
+  int64_t unit(int64_t d, int64_t p) const {
+    if (!in_patches()) return p;
+    return p < pieces(d) ? patches_.starts[static_cast<size_t>(patches_.cuts[static_cast<size_t>(d)] + p)]
+                         : units_.size(d);
+  }
+
+  /// Pieces [first, first + row) of the stream.
+  void append_pieces(Batch& b, int64_t first, int64_t row, int32_t source) {
     int64_t epoch = first / total_, filled = 0;
+    const int64_t begin = b.size();
     const Order* order = &order_of(epoch);
     const auto after = std::upper_bound(order->starts.begin(), order->starts.end(), first % total_);
     auto k = static_cast<size_t>(after - order->starts.begin()) - 1;
     int64_t inside = first % total_ - order->starts[k];
     while (filled < row) {
       const int64_t d = order->documents[k];
-      const int64_t n = std::min(units_.size(d) - inside, row - filled);
-      append_piece(b, units_, d, inside, n, filled, source);
+      const int64_t n = std::min(pieces(d) - inside, row - filled), at = unit(d, inside);
+      append_piece(b, units_, d, at, unit(d, inside + n) - at, b.size() - begin, source);
+      if (in_patches())
+        for (int64_t p = inside; p < inside + n; ++p)
+          b.patch_lengths.push_back(static_cast<int32_t>(unit(d, p + 1) - unit(d, p)));
       filled += n, inside = 0;
       if (++k == order->documents.size()) order = &order_of(++epoch), k = 0;
     }
-    b.rows.push_back(b.size());
   }
 
   const Order& order_of(int64_t epoch) {
@@ -132,12 +196,13 @@ class Loader::Stream {
     for (uint64_t i = 0; i < n; ++i) {
       order.documents.push_back(static_cast<int64_t>(permuted(i, n, seed_, static_cast<uint64_t>(epoch))));
       order.starts.push_back(start);
-      start += units_.size(order.documents.back());
+      start += pieces(order.documents.back());
     }
     return order;
   }
 
   Units units_;
+  DocumentPatches patches_;
   uint64_t seed_;
   int64_t total_ = 0;
   Order orders_[2];
@@ -152,13 +217,15 @@ Loader::Loader(std::vector<LoaderSource> sources, std::shared_ptr<const Codec> c
               "train.rows = {}, expected a positive multiple of the {} ranks", options.rows, options.ranks);
   OCTET_CHECK(bad_config, options.micro_rows >= 0, "train.micro_rows = {}, expected at least 0", options.micro_rows);
   double all = 0;
-  for (const LoaderSource& s : sources) {
+  for (LoaderSource& s : sources) {
     OCTET_CHECK(bad_input, !s.documents.empty(), "data.train: source {} has no documents", streams_.size());
     OCTET_CHECK(bad_config, s.weight >= 0, "data: weight {} of source {}, expected at least 0", s.weight,
                 streams_.size());
     all += s.weight > 0 ? s.weight : static_cast<double>(s.documents.total_bytes());
     shares_.push_back(all);
-    streams_.emplace_back(s.documents, codec, options.seed + streams_.size() * 0x9E3779B97F4A7C15u);
+    streams_.emplace_back(std::move(s), codec, options.seed + streams_.size() * 0x9E3779B97F4A7C15u);
+    OCTET_CHECK(bad_input, streams_.back().in_patches() == streams_[0].in_patches(),
+                "data.train: rows of units in one source, of patches in another");
   }
   OCTET_CHECK(bad_input, !streams_.empty(), "data.train: no source of text");
   for (double& s : shares_) s /= all;
@@ -187,9 +254,10 @@ Batch Loader::rows(int64_t first, int64_t count) {
   reserve(b, count * options_.row);
   b.rows = {0};
   b.docs = {0};
+  if (streams_[0].in_patches()) b.patch_cuts = {0};
   for (int64_t r = first; r < first + count; ++r) {
     const Place p = place(r);
-    streams_[p.source].append_row(b, p.row, options_.row, static_cast<int32_t>(p.source));
+    streams_[p.source].append_row(b, p.row, options_, static_cast<int32_t>(p.source));
   }
   return b;
 }
@@ -202,7 +270,7 @@ std::vector<Batch> Loader::step(int64_t n) {
   return out;
 }
 
-int64_t Loader::units_per_epoch() const {
+int64_t Loader::pieces_per_epoch() const {
   int64_t n = 0;
   for (const Stream& s : streams_) n += s.total();
   return n;

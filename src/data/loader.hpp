@@ -3,7 +3,8 @@
 //   document  BOS + units of its text + EOS, where the codec has such ids
 //   stream    the documents one after another, in a new order every epoch, without end
 //   row       `row` units of the stream. A document that does not end with its row goes on in the next one: there its
-//             positions, n-grams and attention begin anew
+//             positions, n-grams and attention begin anew. Or `row` patches of it, where documents come cut into
+//             patches
 //   order     rows of about an epoch (as many as fit into its units) come in a new order, so that a step holds rows of
 //             many documents: a long document would otherwise fill many steps in a row
 //   target    the next unit of the document, also where that unit stands in the next row; after EOS: none
@@ -18,27 +19,42 @@
 namespace octet {
 
 struct LoaderOptions {
-  int64_t row = 1024;      // units
+  int64_t row = 1024;      // units; of sources cut into patches: patches
+  int64_t row_limit = 0;   // rows of patches: units that a row holds at most; 0: any number
   int64_t rows = 16;       // rows of a step, over all ranks
   int64_t micro_rows = 0;  // rows of a batch; 0: all of this rank's
   uint64_t seed = 0;
   int64_t rank = 0, ranks = 1;
 };
 
+/// Closed patches of every document of a set, each cut by itself (blt.md 14.1).
+struct DocumentPatches {
+  std::vector<uint32_t> starts;    // unit of the document at which each patch begins; a document's first is 0
+  std::vector<int64_t> cuts = {};  // [documents + 1]: document d owns starts [cuts[d], cuts[d+1])
+};
+
 /// A body of text and how often rows are drawn from it.
 struct LoaderSource {
   DocumentSet documents;
-  double weight = 0;  // relative to the other sources'; 0: its number of bytes
+  double weight = 0;             // relative to the other sources'; 0: its number of bytes
+  DocumentPatches patches = {};  // rows are made of these; without cuts: of units
 };
 
 /// Row r of the sequence is a pure function of (sources, codec, seed, r); rows, micro_rows and ranks only group rows.
 /// An epoch's order of documents is octet::permuted(seed, epoch), and so is that of its rows; with several sources each
-/// row draws its source, and a source's rows come in its own order. Not for concurrent use: it remembers the order of
+/// row draws its source, and a source's rows come in its own order.
+///
+/// A row of patches: Batch::patch_lengths says which they are, and as many as `row`, so that a global transformer never
+/// pads. The row's last unit is a target only, hence the lengths are open ones. Its first patch must be one unit long:
+/// a longer one is split in two, for which the row's last patch is left out. Past row_limit units the row is cut off.
+///
+/// Not for concurrent use: it remembers the order of
 /// the epochs it stands in. Going on costs O(row), the first row of an epoch O(documents), a jump O(documents + rows
 /// jumped over if there are several sources).
 class Loader {
  public:
-  /// Throws Error(bad_input) without documents and Error(bad_config) for options that make no rows.
+  /// Throws Error(bad_input) without documents or with patches that do not fit them, and Error(bad_config) for options
+  /// that make no rows.
   Loader(std::vector<LoaderSource> sources, std::shared_ptr<const Codec> codec, const LoaderOptions& options);
   ~Loader();
   Loader(Loader&&) noexcept;
@@ -48,8 +64,8 @@ class Loader {
   std::vector<Batch> step(int64_t n);
   /// Rows [first, first + count) of the sequence; Batch::source is the number of the source.
   Batch rows(int64_t first, int64_t count);
-  /// Units of all documents, BOS and EOS included.
-  int64_t units_per_epoch() const;
+  /// All documents, BOS and EOS included, counted as rows are: in units or in patches.
+  int64_t pieces_per_epoch() const;
   const LoaderOptions& options() const { return options_; }
 
  private:

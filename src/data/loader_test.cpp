@@ -1,5 +1,6 @@
 #include "data/loader.hpp"
 
+#include "data/patching.hpp"
 #include "tests/support/support.hpp"
 
 #include <map>
@@ -80,14 +81,14 @@ void expect_row(const Batch& b, int64_t r, const std::vector<Unit>& stream, int6
 void expect_plain_stream(std::shared_ptr<const Codec> codec, int64_t documents, int64_t longest, int64_t row) {
   const DocumentSet set = random_documents(5, documents, longest);
   Loader loader({{set}}, codec, {.row = row, .rows = 3, .seed = 9});
-  const int64_t rows = 3 * loader.units_per_epoch() / row + 7;
+  const int64_t rows = 3 * loader.pieces_per_epoch() / row + 7;
   const auto stream = plain_stream(set, *codec, 9, static_cast<size_t>((2 * rows + 3) * row));
   std::set<int64_t> come;
   for (int64_t r = 0; r < rows; r += 3) {
     const Batch b = loader.rows(r, 3);
     b.check(512);
     for (int64_t i = 0; i < 3; ++i) {
-      const int64_t number = row_of_stream(r + i, loader.units_per_epoch(), row, 9);
+      const int64_t number = row_of_stream(r + i, loader.pieces_per_epoch(), row, 9);
       EXPECT_TRUE(come.insert(number).second) << number << " came twice";
       expect_row(b, i, stream, number, row);
     }
@@ -101,11 +102,131 @@ TEST(Loader, RowsAreTheStreamCutUp) {
   expect_plain_stream(std::make_shared<ByteCodec>(), 3, 1, 2);
 }
 
+// ---- rows of patches
+
+/// Patches of 1 to 5 units; every third document begins with a patch of one unit, as patchers cut it.
+DocumentPatches random_patches(const DocumentSet& documents, uint64_t seed) {
+  Rng rng(seed);
+  DocumentPatches out;
+  out.cuts = {0};
+  for (int64_t d = 0; d < documents.size(); ++d) {
+    const int64_t units = std::ssize(documents[d]) + 2;
+    for (int64_t at = 0; at < units; at += at == 0 && d % 3 == 0 ? 1 : 1 + static_cast<int64_t>(rng.below(5)))
+      out.starts.push_back(static_cast<uint32_t>(at));
+    out.cuts.push_back(std::ssize(out.starts));
+  }
+  return out;
+}
+
+/// A row as blt.md 14.1 makes it of `row` patches: lists of ids and closed lengths, then the rules one after another.
+struct PatchRow {
+  std::vector<int32_t> x, y, lengths;
+};
+PatchRow row_of_patches(const std::vector<std::vector<Unit>>& patches, int64_t limit) {
+  PatchRow out;
+  std::vector<std::vector<Unit>> kept = patches;
+  if (kept[0].size() != 1) {
+    kept.insert(kept.begin(), {kept[0][0]});
+    kept[1].erase(kept[1].begin());
+    kept.pop_back();
+  }
+  std::vector<Unit> units;
+  for (const auto& patch : kept) {
+    units.insert(units.end(), patch.begin(), patch.end());
+    out.lengths.push_back(static_cast<int32_t>(patch.size()));
+  }
+  for (size_t i = 0; i + 1 < units.size(); ++i) out.x.push_back(units[i].id), out.y.push_back(units[i].target);
+  if (limit == 0 || std::ssize(out.x) <= limit) return out;
+  out.x.resize(static_cast<size_t>(limit)), out.y.resize(static_cast<size_t>(limit));
+  int64_t sum = 0;
+  for (size_t p = 0; p < out.lengths.size(); ++p) {
+    const int64_t left = limit + 1 - sum;
+    if (out.lengths[p] >= left) out.lengths[p] = static_cast<int32_t>(left), out.lengths.resize(p + 1);
+    sum += out.lengths[p];
+  }
+  return out;
+}
+
+/// The stream as patches.
+std::vector<std::vector<Unit>> patch_stream(const DocumentSet& set, const DocumentPatches& cut, uint64_t seed,
+                                            size_t patches) {
+  const auto n = static_cast<uint64_t>(set.size());
+  const std::vector<Unit> units = plain_stream(set, ByteCodec(), seed, 6 * patches + 1000);
+  std::vector<std::vector<Unit>> out;
+  size_t at = 0;
+  for (uint64_t epoch = 0; out.size() < patches; ++epoch)
+    for (uint64_t i = 0; i < n; ++i) {
+      const auto d = permuted(i, n, seed, epoch);
+      const auto length = static_cast<uint32_t>(std::ssize(set[static_cast<int64_t>(d)]) + 2);
+      for (int64_t p = cut.cuts[d]; p < cut.cuts[d + 1]; ++p) {
+        const uint32_t begin = cut.starts[static_cast<size_t>(p)];
+        const uint32_t end = p + 1 < cut.cuts[d + 1] ? cut.starts[static_cast<size_t>(p) + 1] : length;
+        out.emplace_back(units.begin() + static_cast<int64_t>(at),
+                         units.begin() + static_cast<int64_t>(at + end - begin));
+        at += end - begin;
+      }
+    }
+  return out;
+}
+
+void expect_rows_of_patches(int64_t documents, int64_t longest, int64_t row, int64_t limit) {
+  const DocumentSet set = random_documents(7, documents, longest);
+  const DocumentPatches cut = random_patches(set, 8);
+  Loader loader({{set, 0, cut}}, std::make_shared<ByteCodec>(), {.row = row, .row_limit = limit, .rows = 4, .seed = 9});
+  const int64_t epoch = loader.pieces_per_epoch(), rows = (2 * epoch / row + 7) / 4 * 4;
+  EXPECT_EQ(epoch, std::ssize(cut.starts));
+  const auto stream = patch_stream(set, cut, 9, static_cast<size_t>((2 * rows + 3) * row));
+  for (int64_t r = 0; r < rows; r += 4) {
+    const Batch b = loader.rows(r, 4);
+    b.check(260);
+    (void)patch_layout(b);  // lengths are open ones, row by row
+    for (int64_t i = 0; i < 4; ++i) {
+      const int64_t number = row_of_stream(r + i, epoch, row, 9);
+      const PatchRow want = row_of_patches({stream.begin() + number * row, stream.begin() + (number + 1) * row}, limit);
+      const auto part = [&](const auto& list, const auto& cuts) {
+        const auto k = static_cast<size_t>(i);
+        return std::vector<int32_t>(list.begin() + cuts[k], list.begin() + cuts[k + 1]);
+      };
+      EXPECT_EQ(part(b.ids, b.rows), want.x);
+      EXPECT_EQ(part(b.targets, b.rows), want.y);
+      EXPECT_EQ(part(b.patch_lengths, b.patch_cuts), want.lengths);
+      if (limit == 0) EXPECT_EQ(std::ssize(want.lengths), row);
+      for (const int32_t p : part(b.positions, b.rows)) EXPECT_LT(p, std::ssize(want.x));
+    }
+    for (int64_t u = 1; u < b.size(); ++u)
+      EXPECT_EQ(
+          std::binary_search(b.docs.begin(), b.docs.end(), u),
+          b.ids[static_cast<size_t>(u)] == ByteCodec::kBos || std::binary_search(b.rows.begin(), b.rows.end(), u));
+  }
+}
+
+TEST(Loader, RowsOfPatchesAreThoseOfThePaper) {
+  expect_rows_of_patches(40, 60, 16, 0);   // several documents a row
+  expect_rows_of_patches(12, 400, 16, 0);  // several rows a document
+  expect_rows_of_patches(2, 6, 32, 0);     // several epochs a row
+  expect_rows_of_patches(20, 3, 2, 0);
+  expect_rows_of_patches(40, 60, 16, 40);  // cut off
+  expect_rows_of_patches(40, 60, 16, 1);
+}
+
+TEST(Loader, RefusesPatchesThatDoNotFitTheText) {
+  const auto codec = std::make_shared<ByteCodec>();
+  const DocumentSet set = documents_of({"ab", "c"});  // 4 and 3 units
+  const auto loader = [&](DocumentPatches patches) { Loader({{set, 0, std::move(patches)}}, codec, {.row = 2}); };
+  loader({{0, 1, 0, 2}, {0, 2, 4}});
+  test::expect_error(Code::bad_input, "patches of 1 documents, expected 2", [&] { loader({{0, 1}, {0, 2}}); });
+  test::expect_error(Code::bad_input, "document 1: the first", [&] { loader({{0, 1, 1}, {0, 2, 3}}); });
+  test::expect_error(Code::bad_input, "patch 1 of document 0", [&] { loader({{0, 4, 0}, {0, 2, 3}}); });
+  test::expect_error(Code::bad_input, "of patches in another", [&] {
+    Loader({{set}, {set, 0, {{0, 0}, {0, 1, 2}}}}, codec, {.row = 2});
+  });
+}
+
 TEST(Loader, AStepHoldsRowsOfManyDocuments) {
   const DocumentSet set = random_documents(5, 20, 4000);
   Loader loader({{set}}, std::make_shared<ByteCodec>(), {.row = 32, .rows = 8});
   int64_t neighbours = 0;  // a row that goes on where the one before it ended
-  const int64_t rows = loader.units_per_epoch() / 32 / 8 * 8;
+  const int64_t rows = loader.pieces_per_epoch() / 32 / 8 * 8;
   for (int64_t r = 0; r + 1 < rows; ++r) {
     const Batch b = loader.rows(r, 2);
     neighbours += b.targets[31] == b.ids[32];

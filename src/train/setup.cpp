@@ -5,6 +5,7 @@
 #include "data/checkpoint_folder.hpp"
 #include "models/parameter_count.hpp"
 #include "models/registry.hpp"
+#include "train/cut_text.hpp"
 #include "train/prepare.hpp"
 
 #include <cmath>
@@ -81,18 +82,30 @@ Precision precision_of(const Config& c) {
   return Precision::bf16;
 }
 
-int64_t steps_of(const Config& c, int64_t units_per_epoch) {
+int64_t steps_of(const Config& c, int64_t pieces_per_epoch) {
   if (c.train.epochs <= 0) return c.train.steps;
   const double per_step = static_cast<double>(c.train.rows * c.data.row);
-  return std::max<int64_t>(1, std::llround(c.train.epochs * static_cast<double>(units_per_epoch) / per_step));
+  return std::max<int64_t>(1, std::llround(c.train.epochs * static_cast<double>(pieces_per_epoch) / per_step));
+}
+
+double expected_patch(const Config& c) {
+  if (!c.model.patcher) return 4;
+  const PatcherConfig& rule = c.model.patcher->rule;
+  return rule.kind == PatcherKind::static_ || rule.kind == PatcherKind::entropy_topk ? rule.patch_size : rule.target;
+}
+
+int64_t row_units(const Config& c) {
+  if (c.data.row_unit == RowUnit::units) return c.data.row;
+  const auto units = std::max<int64_t>(2, std::llround(expected_patch(c) * static_cast<double>(c.data.row)));
+  return c.data.row_limit > 0 ? std::min(units, c.data.row_limit) : units;
 }
 
 MemoryNeed memory_of(const Config& c, Precision precision) {
   MemoryShape shape;
   const int64_t micro = c.train.micro_rows > 0 ? std::min(c.train.micro_rows, c.train.rows) : c.train.rows;
-  shape.units = micro * c.data.row;
-  shape.row = c.data.row;
-  shape.mean_patch = c.model.patcher ? c.model.patcher->rule.target : 4;
+  shape.row = row_units(c);
+  shape.units = micro * shape.row;
+  shape.mean_patch = expected_patch(c);
   shape.precision = precision;
   shape.recompute = c.train.recompute;
   return estimate_memory(c.model, shape);
@@ -110,7 +123,7 @@ namespace {
 /// The config with every choice made that the machine or the text decides.
 Config resolved(Config c, const Loader& loader) {
   c.train.precision = precision_of(c) == Precision::bf16 ? TrainPrecision::bf16 : TrainPrecision::fp32;
-  c.train.steps = steps_of(c, loader.units_per_epoch());
+  c.train.steps = steps_of(c, loader.pieces_per_epoch());
   return c;
 }
 
@@ -157,12 +170,19 @@ void check_same_config(const Config& before, const Config& now, const std::vecto
   }
 }
 
-std::shared_ptr<Loader> make_loader(const Config& c, const Text& text, const std::shared_ptr<Model>& model) {
+/// REQUIRES that the model's patcher is ready.
+std::shared_ptr<Loader> make_loader(Context& context, const Config& c, const Text& text,
+                                    const std::shared_ptr<Model>& model, Precision precision) {
   std::vector<LoaderSource> sources;
-  for (size_t i = 0; i < text.train.size(); ++i)
+  for (size_t i = 0; i < text.train.size(); ++i) {
     sources.push_back({text.train[i], c.data.weights.empty() ? 0 : c.data.weights[i]});
+    if (c.data.row_unit == RowUnit::patches)
+      sources.back().patches =
+          cut_text(context, dynamic_cast<const Blt&>(*model), text.train[i], row_units(c), precision);
+  }
   LoaderOptions o;
   o.row = c.data.row;
+  o.row_limit = c.data.row_limit > 0 ? c.data.row_limit : model->traits().context;
   o.rows = c.train.rows;
   o.micro_rows = c.train.micro_rows;
   o.seed = static_cast<uint64_t>(c.train.seed);
@@ -175,10 +195,23 @@ void check_memory_for(const Config& c, Precision precision) {
   check_memory(memory_of(c, precision), memory_available(), "training");
 }
 
-void check_context(const Config& c, const Model& model) {
+void check_rows(const Config& c, const Model& model) {
   const int64_t context = model.traits().context;
-  OCTET_CHECK(bad_config, context == 0 || c.data.row <= context, "data.row = {}, the model reads at most {} units",
-              c.data.row, context);
+  if (c.data.row_unit == RowUnit::units) {
+    OCTET_CHECK(bad_config, context == 0 || c.data.row <= context, "data.row = {}, the model reads at most {} units",
+                c.data.row, context);
+    OCTET_CHECK(bad_config, c.data.row_limit == 0, "data.row_limit = {}: only rows of patches are cut off",
+                c.data.row_limit);
+    return;
+  }
+  OCTET_CHECK(bad_config, c.model.kind == ModelKind::blt && c.model.patcher,
+              "data.row_unit = \"patches\": model.kind = \"{}\" has no patches, expected \"blt\"",
+              enum_name(c.model.kind));
+  OCTET_CHECK(bad_config, context == 0 || c.data.row_limit <= context,
+              "data.row_limit = {}, the model reads at most {} units", c.data.row_limit, context);
+  const int64_t most = c.model.max_patches;
+  OCTET_CHECK(bad_config, most == 0 || c.data.row <= most,
+              "data.row = {} patches, expected at most {} (model.max_patches)", c.data.row, most);
 }
 
 std::string default_name(const DataConfig& data) {
@@ -220,10 +253,10 @@ Begun begin_new(Context& context, Config c, std::optional<Text> given) {
   check_memory_for(c, s.precision);
   Text text = given ? std::move(*given) : read_text(context, c.data);
   s.model = make_model(c.model, static_cast<uint64_t>(c.train.seed));
-  check_context(c, *s.model);
-  s.loader = make_loader(c, text, s.model);
+  check_rows(c, *s.model);
+  const std::string about_patcher = prepare_patcher(context, *s.model, text.train, row_units(c), s.precision);
+  s.loader = make_loader(context, c, text, s.model, s.precision);
   s.config = c = resolved(c, *s.loader);
-  const std::string about_patcher = prepare_patcher(context, *s.model, text.train, c.data.row, s.precision);
   s.optimiser = make_optimiser(s.model->parameters(), adamw_options(c.train), c.train.group);
   b.status = first_status(context, c, *s.model);
   const std::string path = c.run.folder.empty() ? new_run_folder(files, "runs", context.now(), b.status.name,
@@ -316,8 +349,8 @@ Begun resume(Context& context, const Config& given) {
   Text text = read_text(context, c.data);
   const bool other_text = text_changed(files, run, text, given.allow_changes);
   s.model = load_model(context, checkpoint);
-  check_context(c, *s.model);
-  s.loader = make_loader(c, text, s.model);
+  check_rows(c, *s.model);
+  s.loader = make_loader(context, c, text, s.model, s.precision);
   s.config = c = resolved(c, *s.loader);
   check_same_config(before, c, given.allow_changes);
   s.optimiser = make_optimiser(s.model->parameters(), adamw_options(c.train), c.train.group);

@@ -15,8 +15,12 @@ Text read_text(Context& context, const DataConfig& data);
 /// auto: bf16 where this processor and the heads of the model allow it. Throws Error(bad_config) where bf16 is asked
 /// for and one of them does not.
 Precision precision_of(const Config& config);
-/// The number of steps: train.steps, or enough for train.epochs passes over so many units.
-int64_t steps_of(const Config& config, int64_t units_per_epoch);
+/// Patches are about so long, in units, as far as the config tells before text is read.
+double expected_patch(const Config& config);
+/// Units of a row; of rows of patches, about as many.
+int64_t row_units(const Config& config);
+/// The number of steps: train.steps, or enough for train.epochs passes over so many units or patches (data.row_unit).
+int64_t steps_of(const Config& config, int64_t pieces_per_epoch);
 /// What the run will need. REQUIRES a checked model.
 MemoryNeed memory_of(const Config& config, Precision precision);
 /// "blt 1.26M + table patcher".

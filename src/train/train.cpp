@@ -118,9 +118,9 @@ std::vector<std::string> plan(Context& context, const Config& given) {
   for (const DocumentSet& s : text.train) bytes += s.total_bytes(), documents += s.size();
   for (const DocumentSet& s : text.valid) held_out += s.total_bytes();
   const auto model = make_model(c.model, 0);
-  const int64_t steps = steps_of(c, bytes + 2 * documents);
-  const double units = static_cast<double>(steps) * static_cast<double>(c.train.rows * c.data.row);
-  const auto flops = model->flops_per_unit(c.data.row, c.model.patcher ? c.model.patcher->rule.target : 4);
+  const int64_t row = row_units(c), steps = steps_of(c, (bytes + 2 * documents) * c.data.row / row);
+  const double units = static_cast<double>(steps) * static_cast<double>(c.train.rows * row);
+  const auto flops = model->flops_per_unit(row, expected_patch(c));
   const double rate = kUsualShare * measured_roof(precision) / (3 * flops.model + flops.patcher);
   const auto mega = [](double n) { return format("{:.1f} MB", n / 1e6); };
   return {format("model   {}, {}", model_line(c, count_parameters(c.model).trained()),
@@ -142,7 +142,7 @@ Report run_from(Context& outer, const std::function<Begun(Context&)>& begin) {
   Begun b = begin(context);
   b.setup.roof = measured_roof(b.setup.precision);
   const std::shared_ptr<Model> model = b.setup.model;
-  const int64_t row = b.setup.config.data.row;
+  const int64_t row = row_units(b.setup.config);
   std::optional<Trainer> trainer;
   const auto step = [&] { return trainer ? trainer->step() : b.status.step; };
   warnings.open(*b.folder, step);

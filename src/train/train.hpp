@@ -10,11 +10,16 @@ namespace octet::train_job {
 enum class BadLinePolicy { fail, skip, count };
 OCTET_ENUM(BadLinePolicy, fail, skip, count)
 
+enum class RowUnit { units, patches };
+OCTET_ENUM(RowUnit, units, patches)
+
 struct DataConfig {
   std::vector<std::string> train, valid;
   std::vector<double> weights;
   double holdout = 0.05;
   int64_t row = 1024;
+  RowUnit row_unit = RowUnit::units;
+  int64_t row_limit = 0;
   BadLinePolicy bad_lines = BadLinePolicy::fail;
   bool text_only = true;
   OCTET_FIELDS(DataConfig,
@@ -24,7 +29,11 @@ struct DataConfig {
                OCTET_FIELD(weights, above(0), "how often rows are drawn from each entry of data.train; none: by size"),
                OCTET_FIELD(holdout, half_open(0, 1),
                            "share of the text that is held out: whole documents, or the end of each"),
-               OCTET_FIELD(row, range(2, 1 << 24), "units per row"),
+               OCTET_FIELD(row, range(2, 1 << 24), "length of a row, in row_unit"),
+               OCTET_FIELD(row_unit, choice,
+                           "patches (blt): equal numbers of patches in every row; the text is cut before training"),
+               OCTET_FIELD(row_limit, range(0, 1 << 24),
+                           "rows of patches: most units of a row, the rest is left out; 0: what the model reads"),
                OCTET_FIELD(bad_lines, choice,
                            "lines of a JSONL file that cannot be read: an error, left out, or left out and counted"),
                OCTET_FIELD(text_only, any, "of a folder: leave out files with a NUL among their first 8,192 bytes"))

@@ -189,11 +189,13 @@ TEST(TrainJob, LearnsAndItsCheckpointServes) {
   }
 }
 
-void expect_same_after_resume(const char* model, const ScratchFolder& scratch,
-                              TrainPrecision precision = TrainPrecision::fp32) {
+void expect_same_after_resume(
+    const char* model, const ScratchFolder& scratch, TrainPrecision precision = TrainPrecision::fp32,
+    const std::function<void(Config&)>& change = [](Config&) {}) {
   Context context = quiet();
   Config whole = tiny_config(scratch, model);
   whole.train.precision = precision;
+  change(whole);
   Config parts = whole;
   whole.run.folder = scratch / "whole", parts.run.folder = scratch / "parts";
   run(context, whole);
@@ -224,6 +226,64 @@ TEST(TrainJob, ResumeInBf16IsBitIdentical) {
   if (!bf16_available()) GTEST_SKIP() << "needs AVX512_BF16";
   const ScratchFolder scratch;
   expect_same_after_resume(kBltModel, scratch, TrainPrecision::bf16);
+}
+
+/// A BLT on rows of 16 patches of static length 4.
+Config patch_rows(const ScratchFolder& scratch, const std::string& patcher) {
+  Config config = tiny_config(scratch, (std::string(kBltModel) + "patcher = {" + patcher + "}\n").c_str());
+  config.data.row = 16;
+  config.data.row_unit = RowUnit::patches;
+  return config;
+}
+
+TEST(TrainJob, RowsOfPatches) {
+  const ScratchFolder scratch;
+  Context context = quiet();
+  Config config = patch_rows(scratch, "kind = 'static', patch_size = 4");
+  config.train.steps = 40;
+  // BOS and 63 or 62 more units; a row that begins inside a patch loses its last one, and the last unit is a target.
+  const Report report = run(context, config);
+  EXPECT_GT(report.units, 40 * 4 * (16 * 4 - 5 - 4));
+  EXPECT_LE(report.units, 40 * 4 * 16 * 4);
+  EXPECT_LT(*report.val_bpb, 4.5);
+  EXPECT_NEAR(*report.mean_patch, 4, 0.4);
+  for (const char* patcher : {"kind = 'table', target = 3.0", "kind = 'entropy_topk', patch_size = 4"}) {
+    SCOPED_TRACE(patcher);
+    context.files->remove_all(scratch / "run");
+    config = patch_rows(scratch, patcher);
+    config.run.sample_every = 0;
+    if (std::string(patcher).find("topk") != std::string::npos) {  // needs an entropy model
+      test::expect_error(Code::bad_config, "model.patcher.from", [&] { run(context, config); });
+      continue;
+    }
+    EXPECT_NEAR(static_cast<double>(run(context, config).units), 8 * 4 * 16 * 3, 8 * 4 * 8);
+  }
+}
+
+TEST(TrainJob, ResumeOfRowsOfPatchesIsBitIdentical) {
+  const ScratchFolder scratch;
+  expect_same_after_resume(kBltModel, scratch, TrainPrecision::fp32,
+                           [](Config& c) { c.data.row = 16, c.data.row_unit = RowUnit::patches; });
+}
+
+TEST(TrainJob, RowsOfPatchesAreCutOffAndRefused) {
+  const ScratchFolder scratch;
+  Context context = quiet();
+  Config config = patch_rows(scratch, "kind = 'static', patch_size = 4");
+  config.data.row_limit = 20;
+  EXPECT_EQ(run(context, config).units, 8 * 4 * 20);
+  config.run.folder = scratch / "other";
+  config.data.row_unit = RowUnit::units;
+  test::expect_error(Code::bad_config, "data.row_limit = 20", [&] { run(context, config); });
+  config.data.row_limit = 0;
+  config.data.row_unit = RowUnit::patches;
+  config.model.max_patches = 8;
+  test::expect_error(Code::bad_config, "data.row = 16 patches, expected at most 8", [&] { run(context, config); });
+  config = tiny_config(scratch, kByteModel);
+  config.run.folder = scratch / "other";
+  config.data.row_unit = RowUnit::patches;
+  test::expect_error(Code::bad_config, "\"transformer\" has no patches", [&] { run(context, config); });
+  EXPECT_FALSE(context.files->exists(scratch / "other"));
 }
 
 TEST(TrainJob, ResumeFromAnEarlierCheckpointCutsTheRest) {

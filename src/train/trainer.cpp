@@ -6,6 +6,7 @@
 #include "data/checkpoint_folder.hpp"
 #include "data/report.hpp"
 #include "train/sample.hpp"
+#include "train/setup.hpp"
 
 #include <cmath>
 #include <numbers>
@@ -64,7 +65,7 @@ std::vector<Batch> Trainer::rows_of(const std::vector<DocumentSet>& text, int64_
   const int64_t micro = setup_.config.train.micro_rows > 0 ? setup_.config.train.micro_rows : setup_.config.train.rows;
   std::vector<Batch> out;
   for (const DocumentSet& set : text)
-    for (Batch& b : evaluation_rows(set, setup_.model->codec(), setup_.config.data.row, micro,
+    for (Batch& b : evaluation_rows(set, setup_.model->codec(), row_units(setup_.config), micro,
                                     rows > 0 ? (rows + std::ssize(text) - 1) / std::ssize(text) : 0))
       out.push_back(std::move(b));
   return out;
@@ -139,7 +140,7 @@ void Trainer::save(int64_t step) {
   config.allow_changes.clear();
   save_checkpoint(
       context_, checkpoint_path(folder_.path(), step),
-      {&setup_.model->parameters(), to_toml(config), setup_.optimiser.get(), &state_, setup_.config.data.row});
+      {&setup_.model->parameters(), to_toml(config), setup_.optimiser.get(), &state_, row_units(setup_.config)});
   saved_ = step;
   folder_.event("save", step);
 }
@@ -219,7 +220,7 @@ void Trainer::show_progress(const StepRecord& record) {
   if (mean_patch_) p.fields.emplace_back("patch", format("{:.2f}", *mean_patch_));
   p.fields.emplace_back("bytes_s", format("{:.0f}", rate));
   if (setup_.roof > 0) {
-    const auto flops = setup_.model->flops_per_unit(setup_.config.data.row, mean_patch_.value_or(4));
+    const auto flops = setup_.model->flops_per_unit(row_units(setup_.config), mean_patch_.value_or(4));
     p.fields.emplace_back("roof", format("{:.3f}", (3 * flops.model + flops.patcher) * rate / setup_.roof));
   }
   p.fields.emplace_back("mem_mib", format("{}", memory_resident() >> 20));
