@@ -245,7 +245,8 @@ RunStatus first_status(Context& context, const Config& c, const Model& model) {
 Begun begin_new(Context& context, Config c, std::optional<Text> given) {
   Files& files = *context.files;
   c.model = checked(c.model);
-  OCTET_CHECK(bad_config, c.run.folder.empty() || !is_run(files, c.run.folder),
+  const bool taken = is_run(files, c.run.folder) || !checkpoint_steps(files, c.run.folder).empty();
+  OCTET_CHECK(bad_config, c.run.folder.empty() || !taken,
               "run.folder = \"{}\": there is a run already; go on with it by --resume {}", c.run.folder, c.run.folder);
   Begun b;
   TrainSetup& s = b.setup;
@@ -310,7 +311,7 @@ void warn_of_threads(Context& context, const std::string& run) {
 void put_aside_later(Files& files, const std::string& run, int64_t step) {
   for (const int64_t s : checkpoint_steps(files, run)) {
     if (s <= step) continue;
-    const std::string aside = join_path(run, format("ckpt/cut/step-{}", s));
+    const std::string aside = join_path(run, "ckpt/cut/" + checkpoint_name(s));
     files.make_folders(parent_folder(aside));
     remove_checkpoint(files, aside);
     files.rename(checkpoint_path(run, s), aside);

@@ -170,7 +170,7 @@ void Trainer::note_best(int64_t step, double val_bpb) {
   if (saved_ != step || !std::isfinite(val_bpb) || (state_.best_val_bpb && *state_.best_val_bpb <= val_bpb)) return;
   state_.best_val_bpb = val_bpb;
   state_.best_step = step;
-  context_.files->symlink(format("step-{}", step), folder_.file("ckpt/best"));
+  context_.files->symlink(checkpoint_name(step), folder_.file("ckpt/best"));
   const Json more = {{"val_bpb", val_bpb}};
   folder_.event("best", step, dump_json(more));
 }
