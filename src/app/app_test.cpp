@@ -323,11 +323,6 @@ TEST(Terminal, Lines) {
   EXPECT_EQ(progress_bar(p, 372, 20).size(), 19u);
   EXPECT_EQ(progress_plain(p, 372, "T"),
             "T step=420 total=2000 bpb=2.31 patch=4.6 bytes_s=18200 mem_mib=1946 eta_s=372");
-  EXPECT_EQ(duration_text(59.4), "59s");
-  EXPECT_EQ(duration_text(3661), "1h01m");
-  EXPECT_EQ(bytes_text(999), "999 B");
-  EXPECT_EQ(bytes_text(1536000), "1.5 MB");
-  EXPECT_EQ(bytes_text(98.4e6), "98 MB");
 }
 
 // What every shipped command must have: help, a page, sound declarations, no clash with the options of all commands.

@@ -9,7 +9,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 #include <cstdlib>
-#include <fstream>
 #include <sstream>
 
 #ifndef OCTET_LIBTORCH_DIR
@@ -21,19 +20,6 @@ namespace octet::app {
 
 namespace {
 
-// Value of "key : value" lines as /proc writes them; empty if absent.
-std::string proc_value(const char* file, std::string_view key) {
-  std::ifstream in(file);
-  for (std::string line; std::getline(in, line);) {
-    const size_t colon = line.find(':');
-    if (colon == std::string::npos || !line.starts_with(key)) continue;
-    if (line.find_first_not_of(" \t", key.size()) != colon) continue;
-    const size_t at = line.find_first_not_of(" \t", colon + 1);
-    return at == std::string::npos ? "" : line.substr(at);
-  }
-  return {};
-}
-
 bool on_path(const std::string& program) {
   std::istringstream folders(std::getenv("PATH") ? std::getenv("PATH") : "");
   for (std::string folder; std::getline(folders, folder, ':');)
@@ -42,7 +28,7 @@ bool on_path(const std::string& program) {
 }
 
 Check check_cpu() {
-  const std::string flags = " " + proc_value("/proc/cpuinfo", "flags") + " ";
+  const std::string flags = " " + cpu_flags() + " ";
   std::string found;
   for (const char* flag : {"avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16"})
     if (flags.find(format(" {} ", flag)) != std::string::npos) found += format(" {}", flag);
@@ -68,8 +54,8 @@ Check check_products(const ProductRates& r) {
 
 Check check_memory() {
   const double free_bytes = static_cast<double>(memory_available());
-  const double total = std::strtod(proc_value("/proc/meminfo", "MemTotal").c_str(), nullptr) * 1024;
-  Check check{"memory", Health::good, format("{} of {} available", bytes_text(free_bytes), bytes_text(total)), ""};
+  Check check{"memory", Health::good, format("{} of {} available", bytes_text(free_bytes), bytes_text(memory_total())),
+              ""};
   if (free_bytes < 2e9) check.health = Health::warning, check.fix = "training the small presets takes about 2 GB";
   return check;
 }
@@ -88,7 +74,7 @@ Check check_disk() {
 Check check_engine(Files& files) {
   const std::string path = find_engine(files);
   if (path.empty()) return {"engine", Health::bad, "liboctet.so is not built", "./x build"};
-  return {"engine", Health::good, format("{} {}", path, bytes_text(static_cast<double>(files.info(path).size))), ""};
+  return {"engine", Health::good, format("{} {}", path, bytes_text(files.info(path).size)), ""};
 }
 
 Check check_libtorch(Files& files) {

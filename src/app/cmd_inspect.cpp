@@ -142,8 +142,7 @@ std::string tensors_text(const InspectReport& r) {
   for (const auto& [type, n] : r.elements) out += format(" {} {}", type, grouped(n));
   out += "\n";
   for (const auto& [key, value] : r.metadata) out += format("  {} = {}\n", key, value.substr(0, 200));
-  for (const TensorRow& t : r.tensors)
-    out += format("{:<48} {:>5} [{}]\n", t.name, t.dtype, join_numbers(t.shape, ","));
+  for (const TensorRow& t : r.tensors) out += format("{:<48} {:>5} {}\n", t.name, t.dtype, shape_text(t.shape));
   return out;
 }
 
@@ -151,7 +150,7 @@ void show(Context& context, const InspectReport& r, const std::string& run) {
   if (context.json) return context.out(to_json(r) + "\n");
   std::string out;
   if (r.run) out += run_text(r, run);
-  if (r.kind != "run") out += format("{}   {}  {}", r.path, r.kind, bytes_text(static_cast<double>(r.n_bytes)));
+  if (r.kind != "run") out += format("{}   {}  {}", r.path, r.kind, bytes_text(r.n_bytes));
   if (r.text) {
     const TextReport& t = *r.text;
     out += format("   documents: {}  bytes: {}  lines: {}  files: {}", grouped(t.documents), grouped(t.bytes),

@@ -23,12 +23,6 @@ std::vector<RunInfo> all_runs(Context& context) {
   return out;
 }
 
-std::string count_text(int64_t n) {  // 3350000 -> 3.35M
-  if (n < 1000) return format("{}", n);
-  if (n < 1000000) return format("{:.1f}k", static_cast<double>(n) / 1e3);
-  return format("{:.2f}M", static_cast<double>(n) / 1e6);
-}
-
 std::string bpb_text(const std::optional<double>& v) { return v ? format("{:.3f}", *v) : "-"; }
 
 // What a person would do or want to know next.
@@ -114,7 +108,7 @@ int cmd_runs_report(Context& context, const RunConfig& config) {
     return context.out(dump_json(out) + "\n"), 0;
   }
   context.out(report.path + "\n");
-  context.note(format("{}, opens in any browser, needs no network", bytes_text(static_cast<double>(report.size))));
+  context.note(format("{}, opens in any browser, needs no network", bytes_text(report.size)));
   return 0;
 }
 

@@ -108,20 +108,6 @@ std::string field_text(const std::string& name, const std::string& text) {
 
 }  // namespace
 
-std::string duration_text(double seconds) {
-  const auto s = static_cast<int64_t>(std::llround(std::min(std::max(seconds, 0.0), 1e9)));
-  if (s < 60) return format("{}s", s);
-  if (s < 3600) return format("{}m{:02}s", s / 60, s % 60);
-  return format("{}h{:02}m", s / 3600, s / 60 % 60);
-}
-
-std::string bytes_text(double bytes) {
-  static constexpr const char* kUnits[] = {"B", "kB", "MB", "GB", "TB"};
-  size_t unit = 0;
-  while (bytes >= 999.5 && unit + 1 < std::size(kUnits)) bytes /= 1000, ++unit;
-  return bytes < 9.95 && unit > 0 ? format("{:.1f} {}", bytes, kUnits[unit]) : format("{:.0f} {}", bytes, kUnits[unit]);
-}
-
 std::string progress_bar(const Progress& p, double eta_s, int width) {
   std::string out = p.what;
   if (p.total > 0) {

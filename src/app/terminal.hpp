@@ -52,9 +52,5 @@ class Terminal {
 std::string progress_bar(const Progress& progress, double eta_s, int width);
 /// The line of a file: `2026-11-23T13:44:10 step=420 total=2000 bpb=2.310 eta_s=372`.
 std::string progress_plain(const Progress& progress, double eta_s, std::string_view now);
-/// 372 -> 6m12s.
-std::string duration_text(double seconds);
-/// 1536000 -> 1.5 MB; powers of 1000.
-std::string bytes_text(double bytes);
 
 }  // namespace octet::app

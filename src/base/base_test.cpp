@@ -16,6 +16,36 @@ TEST(Format, KeepsFmtSyntax) {
   EXPECT_EQ(to_text(0.1f), "0.1");
 }
 
+TEST(Format, TextsForPeople) {
+  EXPECT_EQ(duration_text(59.4), "59s");
+  EXPECT_EQ(duration_text(372), "6m12s");
+  EXPECT_EQ(duration_text(3661), "1h01m");
+  EXPECT_EQ(duration_text(-1), "0s");
+  EXPECT_EQ(bytes_text(999), "999 B");
+  EXPECT_EQ(bytes_text(1536000), "1.5 MB");
+  EXPECT_EQ(bytes_text(98.4e6), "98 MB");
+  EXPECT_EQ(bytes_text(2e15), "2000 TB");
+  EXPECT_EQ(count_text(999), "999");
+  EXPECT_EQ(count_text(37824), "37.8k");
+  EXPECT_EQ(count_text(3350000), "3.35M");
+  EXPECT_EQ(shape_text(std::vector<int64_t>{3, 260}), "[3,260]");
+  EXPECT_EQ(shape_text(std::vector<int64_t>{}), "[]");
+}
+
+// What a shell makes of it again.
+TEST(Format, ShellWords) {
+  for (const std::string word :
+       {"train.steps=4", "runs/a-b_c@2", "", "a b", "it's", "'", "$HOME", "~", "\xff*\n!", "#"}) {
+    const std::string line = "printf %s " + shell_word(word);
+    std::FILE* pipe = ::popen(line.c_str(), "r");
+    char out[64];
+    const size_t n = std::fread(out, 1, sizeof out, pipe);
+    EXPECT_EQ(::pclose(pipe), 0);
+    EXPECT_EQ(std::string(out, n), word);
+  }
+  EXPECT_EQ(shell_word("train.steps=4"), "train.steps=4");
+}
+
 TEST(Philox, PublishedVectors) {  // Random123 known answers
   EXPECT_EQ(philox({0, 0, 0, 0}, {0, 0}), (std::array<uint32_t, 4>{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
   const uint32_t f = 0xffffffff;

@@ -2,6 +2,7 @@
 
 #include <fmt/args.h>
 #include <fmt/format.h>
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -57,6 +58,34 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
     out += parts[i];
   }
   return out;
+}
+
+std::string duration_text(double seconds) {
+  const auto s = static_cast<int64_t>(std::llround(std::min(std::max(seconds, 0.0), 1e9)));
+  if (s < 60) return format("{}s", s);
+  if (s < 3600) return format("{}m{:02}s", s / 60, s % 60);
+  return format("{}h{:02}m", s / 3600, s / 60 % 60);
+}
+
+std::string bytes_text(double bytes) {
+  static constexpr const char* kUnits[] = {"B", "kB", "MB", "GB", "TB"};
+  size_t unit = 0;
+  while (bytes >= 999.5 && unit + 1 < std::size(kUnits)) bytes /= 1000, ++unit;
+  return bytes < 9.95 && unit > 0 ? format("{:.1f} {}", bytes, kUnits[unit]) : format("{:.0f} {}", bytes, kUnits[unit]);
+}
+
+std::string count_text(int64_t n) {
+  if (n < 1000) return format("{}", n);
+  if (n < 1000000) return format("{:.1f}k", static_cast<double>(n) / 1e3);
+  return format("{:.2f}M", static_cast<double>(n) / 1e6);
+}
+
+std::string shell_word(std::string_view word) {
+  constexpr const char* kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/@+=:,%";
+  if (!word.empty() && word.find_first_not_of(kPlain) == std::string_view::npos) return std::string(word);
+  std::string out = "'";
+  for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
 }
 
 }  // namespace octet

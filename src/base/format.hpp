@@ -40,6 +40,21 @@ std::string join_numbers(const T& values, std::string_view separator) {
   return join(parts, separator);
 }
 
+/// Sizes of axes: [3,260].
+template <class T>
+std::string shape_text(const T& sizes) {
+  return "[" + join_numbers(sizes, ",") + "]";
+}
+
+/// 372 -> 6m12s.
+std::string duration_text(double seconds);
+/// 1536000 -> 1.5 MB; powers of 1000.
+std::string bytes_text(double bytes);
+/// 3350000 -> 3.35M.
+std::string count_text(int64_t n);
+/// One word as a shell takes it, in quotes where it needs them.
+std::string shell_word(std::string_view word);
+
 template <class T>
 FormatArg FormatArg::of(const T& v) {
   FormatArg a{Kind::i64, 0, 0, {}};

@@ -1,5 +1,7 @@
 #include "base/machine.hpp"
 
+#include "base/format.hpp"
+
 #include <unistd.h>
 #include <algorithm>
 #include <fstream>
@@ -8,13 +10,12 @@ namespace octet {
 
 namespace {
 
-// The text after "key ... :" of the first line that begins with the key.
+// Value of the first "key : value" line.
 std::string value_of(const char* file, const std::string& key) {
   std::ifstream in(file);
   for (std::string line; std::getline(in, line);) {
-    if (!line.starts_with(key)) continue;
     const size_t colon = line.find(':');
-    if (colon == std::string::npos) return {};
+    if (!line.starts_with(key) || line.find_first_not_of(" \t", key.size()) != colon) continue;
     const size_t begin = line.find_first_not_of(" \t", colon + 1);
     return begin == std::string::npos ? std::string() : line.substr(begin);
   }
@@ -48,6 +49,8 @@ std::string cpu_name() {
   return name.empty() ? "unknown" : name;
 }
 
+std::string cpu_flags() { return value_of("/proc/cpuinfo", "flags"); }
+
 std::string host_name() {
   char name[256] = {};
   return ::gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
@@ -60,6 +63,8 @@ int64_t memory_available() {
   return free;
 }
 
+int64_t memory_total() { return kib_of("/proc/meminfo", "MemTotal"); }
+
 int64_t memory_resident() { return kib_of("/proc/self/status", "VmRSS"); }
 
 int64_t process_id() { return ::getpid(); }
@@ -67,17 +72,7 @@ int64_t process_id() { return ::getpid(); }
 std::string command_line() {
   std::ifstream in("/proc/self/cmdline");
   std::string out;
-  for (std::string word; std::getline(in, word, '\0');) {
-    const bool plain = !word.empty() && word.find_first_of(" \t\n'\"\\$`*?[]{}()&|;<>#~!") == std::string::npos;
-    if (!out.empty()) out += ' ';
-    if (plain) {
-      out += word;
-      continue;
-    }
-    out += '\'';
-    for (const char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    out += '\'';
-  }
+  for (std::string word; std::getline(in, word, '\0');) out += (out.empty() ? "" : " ") + shell_word(word);
   return out;
 }
 

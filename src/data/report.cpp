@@ -146,21 +146,13 @@ Json data_json(RunReader& reader) {
   return bounded(reader, data, "data.json", 30000);
 }
 
-std::string word(const std::string& text) {  // as a shell takes it
-  constexpr const char* kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/@+";
-  if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) return text;
-  std::string out = "'";
-  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return out + "'";
-}
-
 Json next_commands(const Json& status, const std::string& id) {
   const bool generates = !status.is_object() || status.value("generates", true);
   const std::string state = status.is_object() ? status["state"].get<std::string>() : "";
   Json next = Json::array();
-  if (state == "stopped" || state == "failed") next.push_back("octet train --resume " + word(id));
-  if (generates) next.push_back("octet generate " + word(id) + " \"...\"");
-  next.push_back("octet eval " + word(id) + " --text FILE");
+  if (state == "stopped" || state == "failed") next.push_back("octet train --resume " + shell_word(id));
+  if (generates) next.push_back("octet generate " + shell_word(id) + " \"...\"");
+  next.push_back("octet eval " + shell_word(id) + " --text FILE");
   return next;
 }
 

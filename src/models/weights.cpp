@@ -9,8 +9,6 @@
 
 namespace octet {
 
-namespace {
-
 DType dtype_of(const Tensor& t) {
   switch (t.scalar_type()) {
     case at::kFloat:
@@ -22,13 +20,9 @@ DType dtype_of(const Tensor& t) {
     case at::kLong:
       return DType::i64;
     default:
-      fail(Code::internal, "a parameter of type {} has no file type", c10::toString(t.scalar_type()));
+      fail(Code::internal, "a tensor of type {} has no file type", c10::toString(t.scalar_type()));
   }
 }
-
-std::string shape_text(const std::vector<int64_t>& shape) { return "[" + join_numbers(shape, ",") + "]"; }
-
-}  // namespace
 
 void check_size(const Safetensors& file, const ModelConfig& config) {
   constexpr int64_t kSlack = 64 << 20;  // smaller misfits are found tensor by tensor

@@ -6,6 +6,9 @@
 
 namespace octet {
 
+/// How the numbers of a tensor are called in a file; of float, double, int and long only.
+DType dtype_of(const Tensor& tensor);
+
 /// Error(bad_file) if the config describes far more numbers than the file holds: before a model of that size is made.
 void check_size(const Safetensors& file, const ModelConfig& config);
 

@@ -25,8 +25,8 @@ Tensor checked_rows(const char* op, const char* name, const Tensor& x, int64_t w
 void check_weight(const char* op, const char* name, const Tensor& w, at::IntArrayRef shape) {
   OCTET_CHECK(bad_dtype, w.scalar_type() == at::kFloat && w.is_contiguous(),
               "{}: {} is {}, expected contiguous f32 (Precision::bf16)", op, name, c10::toString(w.scalar_type()));
-  OCTET_CHECK(bad_shape, w.sizes() == shape, "{}: {} has {} numbers in {} axes, expected [{}{}]", op, name, w.numel(),
-              w.dim(), shape[0], shape.size() > 1 ? format(",{}", shape[1]) : "");
+  OCTET_CHECK(bad_shape, w.sizes() == shape, "{}: {} has {} numbers in {} axes, expected {}", op, name, w.numel(),
+              w.dim(), shape_text(shape));
 }
 
 bool records_gradient(at::TensorList inputs) {

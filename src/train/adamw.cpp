@@ -27,8 +27,6 @@ double squares(const Tensor& g) {
   return g.to(at::kDouble).pow(2).sum().item<double>();
 }
 
-std::string shape_text(const Tensor& t) { return "[" + join_numbers(t.sizes().vec(), ",") + "]"; }
-
 }  // namespace
 
 AdamW::AdamW(const Parameters& trained, const AdamWOptions& options) : options_(options) {
@@ -104,7 +102,7 @@ void AdamW::load_state(const std::map<std::string, Tensor>& given) {
     const auto it = given.find(name);
     OCTET_CHECK(bad_file, it != given.end(), "optimiser state: `{}` is missing", name);
     OCTET_CHECK(bad_file, it->second.sizes() == mine.sizes(), "optimiser state: `{}` is {}, expected {}", name,
-                shape_text(it->second), shape_text(mine));
+                shape_text(it->second.sizes()), shape_text(mine.sizes()));
   }
   if (given.size() != wanted.size())
     for (const auto& [name, value] : given) {

@@ -42,24 +42,11 @@ TrainState parse_state(ByteView text, const std::string& path) {
   return s;
 }
 
-DType file_type(const Tensor& t) {
-  switch (t.scalar_type()) {
-    case at::kFloat:
-      return DType::f32;
-    case at::kDouble:
-      return DType::f64;
-    case at::kLong:
-      return DType::i64;
-    default:
-      fail(Code::internal, "moments of type {} have no file type", c10::toString(t.scalar_type()));
-  }
-}
-
 WrittenFile write_optimiser(FileWriter& out, const AdamW& optimiser) {
   std::vector<TensorSource> sources;
   const auto state = optimiser.state();  // keeps the tensors while they are written
   for (const auto& [name, t] : state)
-    sources.push_back(tensor_view(name, file_type(t), t.sizes().vec(),
+    sources.push_back(tensor_view(name, dtype_of(t), t.sizes().vec(),
                                   {static_cast<const char*>(t.const_data_ptr()), static_cast<size_t>(t.nbytes())}));
   return write_safetensors(out, std::move(sources));
 }

@@ -56,11 +56,6 @@ int64_t rows_in(const DocumentSet& documents, int64_t row) {
   return rows;
 }
 
-std::string size_text(int64_t bytes) {
-  return bytes < 1000000 ? format("{:.1f} kB", static_cast<double>(bytes) / 1e3)
-                         : format("{:.1f} MB", static_cast<double>(bytes) / 1e6);
-}
-
 // ---- the config
 
 train_job::Config first_config(const Config& config, const std::string& path) {
@@ -88,7 +83,7 @@ train_job::Text read_split(Context& context, train_job::Config& c) {
   whole.holdout = 0;
   train_job::Text text = train_job::read_text(context, whole);
   const DocumentSet all = text.train.at(0);
-  context.note(format("learns from {}: {} documents, {}", c.data.train[0], all.size(), size_text(all.total_bytes())));
+  context.note(format("learns from {}: {} documents, {}", c.data.train[0], all.size(), bytes_text(all.total_bytes())));
   const double most = static_cast<double>(kFinalRows * c.data.row) / static_cast<double>(all.total_bytes());
   c.data.holdout = std::min(c.data.holdout, most);
   Split split = hold_out(all, c.data.holdout);
@@ -195,7 +190,7 @@ std::string indented(const std::string& text) {
 }
 
 void show(Context& context, const Report& r, bool headers, double seconds) {
-  std::string out = format("done   {} steps  {} read  {:.0f} s in all\n", r.steps, size_text(r.units), seconds);
+  std::string out = format("done   {} steps  {} read  {:.0f} s in all\n", r.steps, bytes_text(r.units), seconds);
   if (r.val_bpb) {
     out += format("val    bpb {:.3f} +- {:.3f}", *r.val_bpb, r.val_error);
     if (r.val_zstd) out += format("   zstd -19 {:.3f}", *r.val_zstd);
@@ -274,7 +269,7 @@ Report run(Context& context, const Config& config) {
   const Speed speed = measured(context, first, text, kShareToMeasure * limit);
   const train_job::Config c = planned(first, speed, kSafety * left(), rows_in(text.valid[0], first.data.row));
   context.note(format("measured {:.2f} s a step: {} steps of {} in {} min", speed.step, c.train.steps,
-                      size_text(c.train.rows * c.data.row), to_text(config.minutes)));
+                      bytes_text(c.train.rows * c.data.row), to_text(config.minutes)));
   Context inner = context;
   inner.out = [](ByteView) {};
   const Report report = train_job::run_on(inner, c, std::move(text));

@@ -48,11 +48,6 @@ double activation_bytes(const ModelConfig& m, const MemoryShape& shape) {
   return bytes + N * (kHead + 32 * static_cast<double>(e.width));
 }
 
-std::string megabytes(int64_t bytes) {
-  const double mb = static_cast<double>(bytes) / 1e6;
-  return mb < 1000 ? format("{:.1f} MB", mb) : format("{:.1f} GB", mb / 1000);
-}
-
 }  // namespace
 
 MemoryNeed estimate_memory(const ModelConfig& model, const MemoryShape& shape) {
@@ -68,9 +63,9 @@ MemoryNeed estimate_memory(const ModelConfig& model, const MemoryShape& shape) {
 }
 
 std::string MemoryNeed::text_of_parts() const {
-  std::string out = format("weights {} + gradients {} + AdamW {} + activations {}", megabytes(weights),
-                           megabytes(gradients), megabytes(moments), megabytes(activations));
-  if (copies > 0) out += format(" + bf16 copies {}", megabytes(copies));
+  std::string out = format("weights {} + gradients {} + AdamW {} + activations {}", bytes_text(weights),
+                           bytes_text(gradients), bytes_text(moments), bytes_text(activations));
+  if (copies > 0) out += format(" + bf16 copies {}", bytes_text(copies));
   return out;
 }
 
@@ -78,7 +73,7 @@ void check_memory(const MemoryNeed& need, int64_t available, const std::string& 
   if (available <= 0 || need.total() <= available) return;
   throw Error(
       Code::resource,
-      format("{} needs {}, {} free: {}", what, megabytes(need.total()), megabytes(available), need.text_of_parts()),
+      format("{} needs {}, {} free: {}", what, bytes_text(need.total()), bytes_text(available), need.text_of_parts()),
       need.activations > need.total() / 2
           ? "fewer rows at once need less: train.micro_rows; train.recompute = true keeps one vector per block"
           : "a smaller model needs less: model.*.width, model.*.layers");

@@ -90,9 +90,8 @@ TEST(Memory, RefusalNamesThePartsAndWhatHelps) {
     FAIL();
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), Code::resource);
-    EXPECT_EQ(
-        e.message(),
-        "training needs 46.0 MB, 40.0 MB free: weights 4.0 MB + gradients 4.0 MB + AdamW 8.0 MB + activations 30.0 MB");
+    EXPECT_EQ(e.message(),
+              "training needs 46 MB, 40 MB free: weights 4.0 MB + gradients 4.0 MB + AdamW 8.0 MB + activations 30 MB");
     EXPECT_NE(e.hint().find("train.micro_rows"), std::string::npos);
   }
 }

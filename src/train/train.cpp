@@ -15,18 +15,6 @@ namespace {
 
 constexpr double kUsualShare = 0.25;  // of the matrix peak that small models reach
 
-std::string duration(double seconds) {
-  const auto s = static_cast<int64_t>(std::llround(seconds));
-  return s < 60     ? format("{}s", s)
-         : s < 3600 ? format("{}m{:02}s", s / 60, s % 60)
-                    : format("{}h{:02}m", s / 3600, s / 60 % 60);
-}
-
-std::string size_text(int64_t bytes) {
-  const auto n = static_cast<double>(bytes);
-  return n < 1e6 ? format("{:.0f} kB", n / 1e3) : format("{:.1f} MB", n / 1e6);
-}
-
 std::string patch_text(const Report& r, const Model::Flops& flops) {
   const double all = 3 * flops.model + flops.patcher;
   if (!r.mean_patch) return format("cost   FLOP/byte {:.2g}\n", all);
@@ -37,14 +25,14 @@ std::string patch_text(const Report& r, const Model::Flops& flops) {
 
 void show(Context& context, const Report& r, Model& model, int64_t row) {
   if (context.json) return;
-  std::string out = format("done   {} steps  {:.1f} MB seen  {}   stopped: {}\n", r.steps,
-                           static_cast<double>(r.units) / 1e6, duration(r.seconds), r.ended);
+  std::string out = format("done   {} steps  {} seen  {}   stopped: {}\n", r.steps, bytes_text(r.units),
+                           duration_text(r.seconds), r.ended);
   if (r.val_bpb) {
     out += format("val    bpb {:.3f} +- {:.3f}", *r.val_bpb, r.val_error);
     if (r.val_zstd) out += format("   zstd -19 {:.3f}", *r.val_zstd);
     if (r.val_order5) out += format("   order-5 {:.3f}", *r.val_order5);
     if (r.val_bytes < r.held_out_bytes)
-      out += format("   (the same {} of the {} held out)", size_text(r.val_bytes), size_text(r.held_out_bytes));
+      out += format("   (the same {} of the {} held out)", bytes_text(r.val_bytes), bytes_text(r.held_out_bytes));
     else if (r.val_order5)
       out += "   (the same held-out bytes)";
     out += "\n";
@@ -52,8 +40,8 @@ void show(Context& context, const Report& r, Model& model, int64_t row) {
   out += patch_text(r, model.flops_per_unit(row, r.mean_patch.value_or(4)));
   if (!r.sample.empty()) out += format("sample {}\n", dump_json(Json(r.sample.substr(0, 200))));
   const std::string name = typed_name(context, r.run);
-  out += format("saved  {}  (ckpt {}, report.html {})\nnext   ", r.run, size_text(r.checkpoint_bytes),
-                size_text(r.report_bytes));
+  out += format("saved  {}  (ckpt {}, report.html {})\nnext   ", r.run, bytes_text(r.checkpoint_bytes),
+                bytes_text(r.report_bytes));
   if (model.traits().generates) out += format("octet generate {} \"...\"   |   ", name);
   context.out(out + format("octet runs open {}\n", name));
 }
@@ -122,16 +110,14 @@ std::vector<std::string> plan(Context& context, const Config& given) {
   const double units = static_cast<double>(steps) * static_cast<double>(c.train.rows * row);
   const auto flops = model->flops_per_unit(row, expected_patch(c));
   const double rate = kUsualShare * measured_roof(precision) / (3 * flops.model + flops.patcher);
-  const auto mega = [](double n) { return format("{:.1f} MB", n / 1e6); };
   return {format("model   {}, {}", model_line(c, count_parameters(c.model).trained()),
                  enum_name(precision == Precision::bf16 ? TrainPrecision::bf16 : TrainPrecision::fp32)),
-          format("text    {} to learn from, {} held out; {} steps read {}, {:.2f} times the text",
-                 mega(static_cast<double>(bytes)), mega(static_cast<double>(held_out)), steps, mega(units),
-                 units / static_cast<double>(bytes)),
-          format("memory  about {}, {} free: {}", mega(static_cast<double>(need.total())),
-                 mega(static_cast<double>(memory_available())), need.text_of_parts()),
+          format("text    {} to learn from, {} held out; {} steps read {}, {:.2f} times the text", bytes_text(bytes),
+                 bytes_text(held_out), steps, bytes_text(units), units / static_cast<double>(bytes)),
+          format("memory  about {}, {} free: {}", bytes_text(need.total()), bytes_text(memory_available()),
+                 need.text_of_parts()),
           format("time    about {} on {} threads, {:.0f} kB/s, if a quarter of the peak is reached",
-                 duration(units / rate), threads().size(), rate / 1e3)};
+                 duration_text(units / rate), threads().size(), rate / 1e3)};
 }
 
 namespace {

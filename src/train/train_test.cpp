@@ -143,7 +143,7 @@ TEST(TrainJob, PlanReadsAndWritesNothing) {
   const auto lines_of_plan = plan(context, config);
   ASSERT_EQ(lines_of_plan.size(), 4u);
   EXPECT_NE(lines_of_plan[0].find("blt 0.0"), std::string::npos) << lines_of_plan[0];
-  EXPECT_NE(lines_of_plan[1].find("8 steps read 0.0 MB, 0.3"), std::string::npos) << lines_of_plan[1];
+  EXPECT_NE(lines_of_plan[1].find("8 steps read 2.0 kB, 0.3"), std::string::npos) << lines_of_plan[1];
   EXPECT_FALSE(context.files->exists(scratch / "run"));
   config.train.epochs = 2;
   EXPECT_NE(plan(context, config)[1].find("; 42 steps"), std::string::npos);

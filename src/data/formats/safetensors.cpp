@@ -131,8 +131,6 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   std::unordered_set<std::string> names_;
 };
 
-std::string shape_text(const std::vector<int64_t>& shape) { return "[" + join_numbers(shape, ",") + "]"; }
-
 void check_tensor(const TensorInfo& t, const std::string& file, int64_t data_size) {
   OCTET_CHECK(bad_file, t.begin <= t.end && t.end <= data_size,
               "{}: tensor \"{}\": found data_offsets [{},{}], expected begin <= end <= {} (size of the data)", file,
