@@ -3,9 +3,8 @@
 
 octet_packages=(
   g++ cmake ninja-build lld ccache clang-format clang-tidy pkg-config ca-certificates python3 python3-venv
-  nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libfmt-dev libspdlog-dev libcpp-httplib-dev libpcre2-dev
-  libutf8proc-dev libsimdjson-dev libzstd-dev zlib1g-dev libxxhash-dev libhnswlib-dev libgtest-dev libgmock-dev
-  librapidcheck-dev libbenchmark-dev libstb-dev
+  nlohmann-json3-dev libtomlplusplus-dev libfmt-dev libsimdjson-dev libzstd-dev zlib1g-dev libxxhash-dev
+  libgtest-dev libgmock-dev
 )
 torch_version=2.13.0
 uplot_version=1.6.32
