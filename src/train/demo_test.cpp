@@ -95,14 +95,14 @@ TEST(Demo, ReadsTheTextOnceAndAsTrainingDoes) {
     const test::StandardInput input(scratch / "text.txt");
     EXPECT_TRUE(run(context, config).val_bpb);
   }
-  EXPECT_THAT(notes, HasSubstr("learns from -: 1 documents, " + size_text(std::ssize(text))));
+  EXPECT_THAT(notes, HasSubstr("learns from -: 1 documents, " + bytes_text(double(text.size()))));
 
   context.files->make_folders(scratch / "folder");
   context.files->write_atomically(scratch / "folder/text.txt", text);
   context.files->write_atomically(scratch / "folder/program", std::string(5000, '\0'));
   config.path = scratch / "folder", config.folder = scratch / "run-2";
   run(context, config);
-  EXPECT_THAT(notes, HasSubstr("folder: 1 documents, " + size_text(std::ssize(text))));
+  EXPECT_THAT(notes, HasSubstr("folder: 1 documents, " + bytes_text(double(text.size()))));
 }
 
 TEST(Demo, RefusesWhatIsNotThere) {
