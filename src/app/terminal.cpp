@@ -162,6 +162,11 @@ std::string Terminal::paint(const char* code, std::string_view text) const {
   return color_err_ ? format("\x1b[{}m{}\x1b[0m", code, text) : std::string(text);
 }
 
+std::string Terminal::readable(std::string_view text) const {
+  std::string nothing;
+  return err_tty_ ? printable(nothing, text, true) : std::string(text);
+}
+
 void Terminal::clear_line() {
   if (line_shown_) write_all(STDERR_FILENO, "\r\x1b[K");
   line_shown_ = false;
@@ -194,13 +199,13 @@ void Terminal::out(ByteView bytes) {
 void Terminal::note(std::string_view text) {
   std::lock_guard lock(mutex_);
   log(text);
-  if (!quiet_) line(text);
+  if (!quiet_) line(readable(text));
 }
 
 void Terminal::warn(std::string_view text) {
   std::lock_guard lock(mutex_);
   log(format("warning: {}", text));
-  line(format("{}: {}", paint("33", "warning"), text));
+  line(format("{}: {}", paint("33", "warning"), readable(text)));
 }
 
 void Terminal::progress(const Progress& p) {
@@ -215,8 +220,8 @@ void Terminal::progress(const Progress& p) {
   const double gap = mode_ == ProgressMode::bar ? 0.1 : 30;
   if (mode_ == ProgressMode::none || (!p.last && now - shown_at_ < gap)) return;
   shown_at_ = now;
-  if (mode_ == ProgressMode::plain) return line(progress_plain(p, eta, local_time()));
-  write_all(STDERR_FILENO, "\r\x1b[K" + progress_bar(p, eta, terminal_width()) + (p.last ? "\n" : ""));
+  if (mode_ == ProgressMode::plain) return line(readable(progress_plain(p, eta, local_time())));
+  write_all(STDERR_FILENO, "\r\x1b[K" + readable(progress_bar(p, eta, terminal_width())) + (p.last ? "\n" : ""));
   line_shown_ = !p.last;
 }
 
@@ -227,15 +232,15 @@ void Terminal::error(std::string_view code, std::string_view message, std::strin
     const Json body = {{"code", code}, {"message", message}, {"hint", hint}, {"exit", exit}};
     return line(dump_json({{"error", body}}));
   }
-  const size_t first = message.find('\n');
-  std::string text =
-      format("{}: {}   exit {}", paint("1;31", format("error[{}]", code)), message.substr(0, first), exit);
-  for (size_t at = first; at != std::string_view::npos;) {
-    const size_t end = message.find('\n', at + 1);
-    text += format("\n  {}", message.substr(at + 1, end == std::string_view::npos ? end : end - at - 1));
+  const std::string what = readable(message);
+  const size_t first = what.find('\n');
+  std::string text = format("{}: {}   exit {}", paint("1;31", format("error[{}]", code)), what.substr(0, first), exit);
+  for (size_t at = first; at != std::string::npos;) {
+    const size_t end = what.find('\n', at + 1);
+    text += format("\n  {}", what.substr(at + 1, end == std::string::npos ? end : end - at - 1));
     at = end;
   }
-  if (!hint.empty()) text += format("\n  {}", hint);
+  if (!hint.empty()) text += format("\n  {}", readable(hint));
   line(text);
 }
 
@@ -245,9 +250,9 @@ void Terminal::config_error(const ConfigError& e) {
   const char* exit = "   exit 3";
   for (const Problem& p : e.problems()) {
     log(format("error[config]: {} {}", p.where, p.what));
-    std::string text = format("{}: {}{}", paint("1;31", "error[config]"), p.what, exit);
-    if (!p.where.empty()) text += format("\n  --> {}", p.where);
-    if (!p.hint.empty()) text += (p.where.empty() ? "\n  " : "    ") + p.hint;
+    std::string text = format("{}: {}{}", paint("1;31", "error[config]"), readable(p.what), exit);
+    if (!p.where.empty()) text += format("\n  --> {}", readable(p.where));
+    if (!p.hint.empty()) text += (p.where.empty() ? "\n  " : "    ") + readable(p.hint);
     line(text);
     exit = "";
   }

@@ -32,6 +32,7 @@ class Terminal {
   void line(std::string_view text);  // to stderr and the log
   void log(std::string_view text);
   void write_out(ByteView bytes);
+  std::string readable(std::string_view text) const;  // what others wrote, for stderr
   std::string paint(const char* code, std::string_view text) const;
 
   const bool json_, quiet_;
