@@ -98,6 +98,14 @@ TEST(Threads, EveryIndexOnceAndExceptionsCross) {
 }
 
 // Address space for a few stacks only.
+TEST(Threads, ABlockIsDoneByWhoeverComesFirstAndOnce) {
+  Threads threads(3);
+  std::vector<int64_t> hits(3);
+  for (int repeat = 0; repeat < 20000; ++repeat)  // so short that workers often come too late for theirs
+    threads.run(3, [&](int64_t i) { ++hits[static_cast<size_t>(i)]; });
+  EXPECT_EQ(hits, std::vector<int64_t>(3, 20000));
+}
+
 TEST(Threads, ThatDoNotStartAreAnError) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "a sanitizer needs all of the address space";

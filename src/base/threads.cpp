@@ -31,20 +31,30 @@ thread_local bool inside_task = false;
 struct Threads::Pool {
   std::mutex one_run;
   std::atomic<uint32_t> epoch{0};  // a new value starts a run
-  std::atomic<uint32_t> done{0};   // workers that finished the current run
+  std::atomic<uint32_t> done{0};   // blocks of the current run that workers finished
   std::atomic<bool> quit{false};
   const std::function<void(int64_t, int64_t)>* body = nullptr;
   int64_t n = 0, grain = 1;
   std::mutex error_mutex;
   std::exception_ptr error;
   std::vector<std::thread> workers;
+  std::vector<std::atomic<uint32_t>> taken;  // by block: the last run in which somebody took it
   int total = 1;
+
+  explicit Pool(int threads) : taken(static_cast<size_t>(threads)), total(threads) {}
 
   ~Pool() {
     quit.store(true, std::memory_order_release);
     epoch.fetch_add(1, std::memory_order_release);
     epoch.notify_all();
     for (auto& w : workers) w.join();
+  }
+
+  /// A block is done by whoever comes first: its own thread, or the caller if that one does not get to run (a busy
+  /// machine). Every block of a run is taken once, so that the run before is what it was taken in last.
+  bool take(int t, uint32_t run) {
+    uint32_t before = run - 1;
+    return taken[static_cast<size_t>(t)].compare_exchange_strong(before, run, std::memory_order_acq_rel);
   }
 
   void block(int t) {
@@ -68,6 +78,7 @@ struct Threads::Pool {
       while (epoch.load(std::memory_order_acquire) == seen) epoch.wait(seen, std::memory_order_acquire);
       seen = epoch.load(std::memory_order_acquire);
       if (quit.load(std::memory_order_acquire)) return;
+      if (!take(t, seen)) continue;
       block(t);
       done.fetch_add(1, std::memory_order_release);
       done.notify_one();
@@ -75,8 +86,7 @@ struct Threads::Pool {
   }
 };
 
-Threads::Threads(int n) : pool_(std::make_unique<Pool>()) {
-  pool_->total = std::max(1, n);
+Threads::Threads(int n) : pool_(std::make_unique<Pool>(std::max(1, n))) {
   for (int t = 1; t < pool_->total; ++t) try {
       pool_->workers.emplace_back([pool = pool_.get(), t] { pool->serve(t); });
     } catch (const std::system_error& e) {
@@ -100,10 +110,12 @@ void Threads::split(int64_t n, int64_t grain, const std::function<void(int64_t, 
   Pool& p = *pool_;
   p.body = &body, p.n = n, p.grain = grain, p.error = nullptr;
   p.done.store(0, std::memory_order_relaxed);
-  p.epoch.fetch_add(1, std::memory_order_release);
+  const uint32_t run = p.epoch.fetch_add(1, std::memory_order_release) + 1;
   p.epoch.notify_all();
   p.block(0);
-  const uint32_t others = static_cast<uint32_t>(p.total - 1);
+  auto others = static_cast<uint32_t>(p.total - 1);
+  for (int t = p.total - 1; t >= 1; --t)
+    if (p.take(t, run)) p.block(t), --others;
   uint32_t finished = p.done.load(std::memory_order_acquire);
   for (int i = 0; i < kSpins && finished != others; ++i) relax(), finished = p.done.load(std::memory_order_acquire);
   while (finished != others) {

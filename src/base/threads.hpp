@@ -20,8 +20,8 @@ class Threads {
   int size() const;
 
   /// Calls task(i) for every i in [0, n), thread t taking the contiguous block [n*t/T, n*(t+1)/T): the same index
-  /// always meets the same thread, so its caches stay warm from phase to phase. Returns when all are done; the first
-  /// exception of a task is rethrown here.
+  /// meets the same thread, so its caches stay warm from phase to phase. Where other programs keep t from running, the
+  /// caller takes its block. Returns when all are done; the first exception of a task is rethrown here.
   void run(int64_t n, const std::function<void(int64_t)>& task);
 
   /// Calls body(begin, end) once for each thread with its block of [0, n), cut at multiples of `grain`. Results must
