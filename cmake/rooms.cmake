@@ -27,6 +27,8 @@ function(octet_kernel_flags)
     "-O3;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512bf16;-mavx512vnni;-mfma;-mf16c;-ffp-contract=fast;-fno-math-errno;-fno-trapping-math")
   file(GLOB_RECURSE avx2 CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/kernels/*_avx2.cpp)
   set_source_files_properties(${avx2} PROPERTIES COMPILE_OPTIONS "-O3;-mavx2;-mfma;-mf16c;-fno-math-errno;-fno-trapping-math")
+  # The reference of stored blocks has the same bits everywhere.
+  set_source_files_properties(${CMAKE_SOURCE_DIR}/src/kernels/blocks.cpp PROPERTIES COMPILE_OPTIONS "-ffp-contract=off")
   file(GLOB_RECURSE generic CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/kernels/*_generic.cpp)
   set_source_files_properties(${generic} PROPERTIES COMPILE_OPTIONS "-O3;-fno-math-errno;-fno-trapping-math")
 endfunction()
@@ -69,9 +71,9 @@ add_custom_target(octet_revision BYPRODUCTS ${revision} COMMENT ""
   COMMAND ${CMAKE_COMMAND} -DSOURCE=${CMAKE_SOURCE_DIR} -DOUT=${revision} -P ${CMAKE_SOURCE_DIR}/cmake/revision.cmake)
 target_sources(octet_base PRIVATE ${revision})
 add_dependencies(octet_base octet_revision)
-# Of the kernels, data and launcher ask only what this processor can do and how fast it multiplies; so they need not wait
-# for the rest.
-set(cpu_kernels cpu gemm gemm_avx512 product_rate tile_f32 tile_f32_avx512 tile_f32_generic)
+# Of the kernels, data and launcher ask only what this processor can do, how fast it multiplies, and how weights are stored;
+# so they need not wait for the rest.
+set(cpu_kernels blocks cpu gemm gemm_avx512 product_rate tile_f32 tile_f32_avx512 tile_f32_generic)
 list(TRANSFORM cpu_kernels REPLACE "(.+)" "${CMAKE_SOURCE_DIR}/src/kernels/\\1.cpp" OUTPUT_VARIABLE cpu_files)
 add_library(octet_cpu STATIC ${cpu_files})
 list(JOIN cpu_kernels "|" cpu_pattern)

@@ -1,6 +1,8 @@
 #include "data/formats/dtype.hpp"
 
 #include "base/error.hpp"
+#include "kernels/bf16.hpp"
+#include "kernels/f16.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -57,15 +59,6 @@ std::optional<int64_t> count_elements(const std::vector<int64_t>& shape) {
   return empty ? 0 : product;
 }
 
-float f16_to_f32(uint16_t bits) {
-  const uint32_t sign = static_cast<uint32_t>(bits & 0x8000) << 16;
-  const uint32_t exponent = (bits >> 10) & 31, fraction = bits & 1023;
-  if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000 | fraction << 13);
-  if (exponent) return std::bit_cast<float>(sign | (exponent + 112) << 23 | fraction << 13);
-  const float magnitude = static_cast<float>(fraction) * 0x1p-24f;  // subnormal, exact
-  return sign ? -magnitude : magnitude;
-}
-
 std::vector<float> to_f32(DType t, ByteView bytes) {
   switch (t) {
     case DType::f64:
@@ -73,9 +66,9 @@ std::vector<float> to_f32(DType t, ByteView bytes) {
     case DType::f32:
       return convert<float, float>(bytes, [](float x) { return x; });
     case DType::f16:
-      return convert<uint16_t, float>(bytes, f16_to_f32);
+      return convert<uint16_t, float>(bytes, kernels::f16_to_f32);
     case DType::bf16:
-      return convert<uint16_t, float>(bytes, bf16_to_f32);
+      return convert<kernels::bf16, float>(bytes, [](kernels::bf16 x) { return kernels::to_f32(x); });
     default:
       fail(Code::bad_dtype, "found {}, expected F64, F32, F16 or BF16", name(t));
   }

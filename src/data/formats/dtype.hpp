@@ -23,10 +23,4 @@ std::optional<int64_t> count_elements(const std::vector<int64_t>& shape);
 std::vector<float> to_f32(DType, ByteView bytes);
 std::vector<int64_t> to_i64(DType, ByteView bytes);
 
-float f16_to_f32(uint16_t bits);
-inline float bf16_to_f32(uint16_t bits);
-
 }  // namespace octet
-
-#include <bit>
-inline float octet::bf16_to_f32(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
