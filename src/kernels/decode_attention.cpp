@@ -166,10 +166,10 @@ void run_blocks(Decode<T>& call, std::span<const Block> blocks, Threads& threads
   const int64_t places = units * kBlockRows * call.shape.heads;
   memory.resize(std::max(memory.size(), static_cast<size_t>(places * (call.shape.head_dim + 2))));
   call.maxima = memory.data(), call.sums = call.maxima + places, call.outs = call.sums + places;
-  threads.run(units * G, [&](int64_t i) {
-    const int64_t u = i / G;
+  threads.run(units * G, [&](int64_t i) {  // head after head: chunks at the ends of a range are short
+    const int64_t u = i % units;
     const Block& b = *(std::ranges::upper_bound(blocks, u, {}, &Block::unit) - 1);
-    call.run_chunk(b, b.chunk + u - b.unit, i % G);
+    call.run_chunk(b, b.chunk + u - b.unit, i / units);
   });
   threads.run(std::ssize(blocks), [&](int64_t i) { call.merge_block(blocks[static_cast<size_t>(i)]); });
 }
