@@ -1,4 +1,6 @@
 // The words that completion scripts offer, against the table of commands and the fields of their configs.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // g++ 12 on <regex> under the address sanitizer
+
 #include "app/command_line.hpp"
 #include "app/help.hpp"
 #include "app/presets.hpp"
