@@ -39,6 +39,17 @@ std::string shared_folder(std::string_view name) {
   return std::filesystem::exists(path) ? path : std::string();
 }
 
+std::string package_file(std::string_view name) {
+  const char* given = std::getenv("VIRTUAL_ENV");
+  for (const std::string& root : {std::string(given ? given : ""), source_path(".venv")}) {
+    const std::filesystem::path lib = join_path(root, "lib");
+    if (root.empty() || !std::filesystem::is_directory(lib)) continue;
+    for (const auto& python : std::filesystem::directory_iterator(lib))
+      if (const auto path = python.path() / "site-packages" / name; std::filesystem::exists(path)) return path.string();
+  }
+  return {};
+}
+
 void expect_error(Code code, std::string_view part, const std::function<void()>& f) {
   try {
     f();

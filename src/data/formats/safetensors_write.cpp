@@ -1,4 +1,3 @@
-#include "base/hash.hpp"
 #include "base/json.hpp"
 #include "data/formats/safetensors.hpp"
 
@@ -8,31 +7,6 @@
 namespace octet {
 
 namespace {
-
-// Few, large writes, fingerprinted on the way.
-class HashedOutput {
- public:
-  explicit HashedOutput(FileWriter& out) : out_(out) { buffer_.reserve(kBuffer); }
-  void put(ByteView bytes) {
-    hasher_.add(bytes);
-    size_ += std::ssize(bytes);
-    if (buffer_.size() + bytes.size() > kBuffer) flush();
-    if (bytes.size() >= kBuffer) return out_.write(bytes);
-    buffer_.append(bytes);
-  }
-  void flush() {
-    if (!buffer_.empty()) out_.write(buffer_);
-    buffer_.clear();
-  }
-  WrittenFile summary() const { return {size_, hasher_.hex()}; }
-
- private:
-  static constexpr size_t kBuffer = 1 << 20;
-  FileWriter& out_;
-  Hasher hasher_;
-  Bytes buffer_;
-  int64_t size_ = 0;
-};
 
 std::string quoted(const std::string& text, const char* what) {
   try {
