@@ -84,7 +84,7 @@ set(OCTET_PREVIOUS_ROOM octet_cpu)
 octet_room(data LINK PkgConfig::ZSTD ZLIB::ZLIB simdjson)
 include(cmake/report.cmake)
 # Configs of models and the size they describe; the launcher inspects models without libtorch.
-set(config_sources nn/stack_config models/config models/parameter_count models/blt/hf_config)
+set(config_sources nn/stack_config models/config models/parameter_count models/hf_config models/blt/hf_config)
 list(TRANSFORM config_sources REPLACE "(.+)" "${CMAKE_SOURCE_DIR}/src/\\1.cpp" OUTPUT_VARIABLE config_files)
 add_library(octet_config STATIC ${config_files})
 target_link_libraries(octet_config PUBLIC octet_data)

@@ -3,7 +3,7 @@
 #include "base/json.hpp"
 #include "data/checkpoint_folder.hpp"
 #include "data/model_place.hpp"
-#include "models/blt/hf_config.hpp"
+#include "models/hf_config.hpp"
 #include "models/parameter_count.hpp"
 
 namespace octet::app {
@@ -46,7 +46,7 @@ ModelReport describe(const ModelConfig& c) {
 
 ModelReport inspect_model(Context& context, const std::string& folder) {
   Files& files = *context.files;
-  if (is_published(files, folder)) return describe(read_hf_blt_config(context, folder));
+  if (is_published(files, folder)) return describe(read_hf_config(context, folder).config);
   verify_checkpoint(files, folder);
   const std::string path = join_path(folder, "config.toml");
   ModelReport report = describe(checked(parse_toml_table<ModelConfig>(files.read(path), path, "model")));

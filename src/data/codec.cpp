@@ -15,6 +15,17 @@ Bytes ByteCodec::piece(int32_t id) const {
   return id < kOffset ? Bytes() : Bytes(1, static_cast<char>(id - kOffset));
 }
 
+std::vector<int32_t> IdCodec::encode(ByteView text) const {
+  if (text.empty()) return {};
+  throw Error(Code::bad_input, "this model has no tokenizer that octet reads, so it takes ids and no text",
+              "octet score MODEL --ids FILE.json");
+}
+
+Bytes IdCodec::piece(int32_t id) const {
+  OCTET_CHECK(bad_input, id >= 0 && id < vocab_, "id {} is outside the vocabulary 0..{}", id, vocab_ - 1);
+  return {};
+}
+
 int incomplete_utf8_tail(ByteView text) {
   for (int back = 1; back <= 3 && back <= static_cast<int>(text.size()); ++back) {
     const uint8_t b = byte(text[text.size() - static_cast<size_t>(back)]);

@@ -41,6 +41,23 @@ class ByteCodec : public Codec {
   int32_t eos() const override { return kEos; }
 };
 
+/// The vocabulary of a model whose tokenizer is not known: ids only, text is refused.
+class IdCodec : public Codec {
+ public:
+  IdCodec(int64_t vocab, int32_t bos, int32_t eos) : vocab_(vocab), bos_(bos), eos_(eos) {}
+  std::string name() const override { return "ids"; }
+  int64_t vocab() const override { return vocab_; }
+  /// Throws Error(bad_input) unless the text is empty.
+  std::vector<int32_t> encode(ByteView text) const override;
+  Bytes piece(int32_t id) const override;
+  int32_t bos() const override { return bos_; }
+  int32_t eos() const override { return eos_; }
+
+ private:
+  int64_t vocab_;
+  int32_t bos_, eos_;
+};
+
 /// Number of bytes at the end of `text` that begin a UTF-8 character but do not finish it (0..3): a streaming writer
 /// holds them back.
 int incomplete_utf8_tail(ByteView text);

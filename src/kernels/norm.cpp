@@ -73,6 +73,23 @@ void rms_norm_backward(float* dx, bf16* dx16, float* dg, const float* dy, const 
                   threads);
 }
 
+void layer_norm(float* y, const float* x, const float* g, const float* b, int64_t M, int64_t D, float eps,
+                Threads& threads) {
+  threads.split(M, kGrain,
+                [&](int64_t i, int64_t j) { generic::layer_norm_rows(y + i * D, x + i * D, g, b, j - i, D, eps); });
+}
+
+void layer_norm_ref(double* y, const float* x, const float* g, const float* b, int64_t M, int64_t D, double eps) {
+  for (int64_t r = 0; r < M; ++r) {
+    double sum = 0, square = 0;
+    for (int64_t d = 0; d < D; ++d) sum += double(x[r * D + d]);
+    const double mean = sum / double(D);
+    for (int64_t d = 0; d < D; ++d) square += std::pow(double(x[r * D + d]) - mean, 2);
+    for (int64_t d = 0; d < D; ++d)
+      y[r * D + d] = (double(x[r * D + d]) - mean) / std::sqrt(square / double(D) + eps) * double(g[d]) + double(b[d]);
+  }
+}
+
 void rms_norm_ref(double* y, const float* x, const float* g, int64_t M, int64_t D, double eps) {
   for (int64_t r = 0; r < M; ++r) {
     double square = 0;

@@ -26,8 +26,14 @@ void rms_norm_backward(float* dx, bf16* dx16, float* dg, const bf16* dy, const f
 void rms_norm_backward(float* dx, bf16* dx16, float* dg, const float* dy, const float* x, const float* rstd,
                        const float* g, int64_t M, int64_t D, Threads& threads);
 
+/// y[r,d] = (x[r,d] - mean_d(x)) / sqrt(var_d(x) + eps) * g[d] + b[d]   Ba et al. 2016, eq. 4. May have y == x.
+/// Inference; any CPU.
+void layer_norm(float* y, const float* x, const float* g, const float* b, int64_t M, int64_t D, float eps,
+                Threads& threads);
+
 /// Twins in double. Called by tests only.
 void rms_norm_ref(double* y, const float* x, const float* g, int64_t M, int64_t D, double eps);
+void layer_norm_ref(double* y, const float* x, const float* g, const float* b, int64_t M, int64_t D, double eps);
 void rms_norm_backward_ref(double* dx, double* dg, const double* dy, const float* x, const float* g, int64_t M,
                            int64_t D, double eps);
 

@@ -39,6 +39,18 @@ void backward_rows(const NormBackward<T>& p) {
 
 }  // namespace
 
+void layer_norm_rows(float* y, const float* x, const float* g, const float* b, int64_t M, int64_t D, float eps) {
+  for (int64_t r = 0; r < M; ++r, x += D, y += D) {
+    float sum[4] = {}, square[4] = {};
+    for (int64_t d = 0; d < D; ++d) sum[d % 4] += x[d];
+    const float mean = ((sum[0] + sum[1]) + (sum[2] + sum[3])) / static_cast<float>(D);
+    for (int64_t d = 0; d < D; ++d) square[d % 4] += (x[d] - mean) * (x[d] - mean);
+    const float rstd =
+        1.f / std::sqrt(((square[0] + square[1]) + (square[2] + square[3])) / static_cast<float>(D) + eps);
+    for (int64_t d = 0; d < D; ++d) y[d] = (x[d] - mean) * rstd * g[d] + b[d];
+  }
+}
+
 void rms_norm_bf16_rows(bf16* y, float* rstd, float* x, const bf16* residual, const float* g, int64_t M, int64_t D,
                         float eps) {
   for (int64_t r = 0; r < M; ++r, x += D, y += D) {

@@ -19,6 +19,10 @@ struct NormBackward {
   int64_t M, D;
 };
 
+namespace generic {
+void layer_norm_rows(float* y, const float* x, const float* g, const float* b, int64_t M, int64_t D, float eps);
+}
+
 // clang-format off
 OCTET_KERNEL_LEVELS(
     /// residual: null, or added to x before (x is then written).

@@ -32,6 +32,19 @@ TEST(RmsNorm, EqualsTwinForEveryTail) {
   });
 }
 
+TEST(LayerNorm, EqualsTwinForEveryTailAndInPlace) {
+  Threads threads(1);
+  for_sizes(1, 65, [&](int64_t D, Rng& rng) {
+    auto x = random_f32(rng, 3 * D);
+    for (float& v : x) v += 5;  // a mean that is not small
+    const auto g = random_f32(rng, D), b = random_f32(rng, D);
+    std::vector<double> want(x.size());
+    layer_norm_ref(want.data(), x.data(), g.data(), b.data(), 3, D, kEps);
+    layer_norm(x.data(), x.data(), g.data(), b.data(), 3, D, kEps, threads);
+    EXPECT_LT(nmse(x, floats(want)), 1e-11);
+  });
+}
+
 TEST(RmsNorm, ResidualIsAddedOnce) {
   at_every_level([] {
     Threads threads(1);

@@ -1,10 +1,18 @@
 #include "models/config.hpp"
 
 #include "base/error.hpp"
+#include "data/codec.hpp"
 
 namespace octet {
 
 namespace {
+
+/// A stack inside a BLT; all of them read bytes or patches in order.
+void check_part(const nn::StackConfig& s, const std::string& where) {
+  s.check(where);
+  OCTET_CHECK(bad_config, s.attention.causal && s.attention.positions != nn::Positions::learned,
+              "{}.attention: a blt reads causally, without learned positions", where);
+}
 
 void check_patcher(const ModelConfig& c) {
   const ModelPatcherConfig& p = *c.patcher;
@@ -12,7 +20,7 @@ void check_patcher(const ModelConfig& c) {
   OCTET_CHECK(bad_config, !p.asks_model() || p.stack || !p.rule.from.empty(),
               "model.patcher.from is empty, expected a trained byte model (kind = \"{}\" asks one)",
               enum_name(p.rule.kind));
-  if (p.stack) p.stack->check("model.patcher.stack");
+  if (p.stack) check_part(*p.stack, "model.patcher.stack");
 }
 
 void check_blt(ModelConfig& c) {
@@ -23,9 +31,14 @@ void check_blt(ModelConfig& c) {
   if (!c.decoder) c.decoder.emplace();
   if (!c.cross) c.cross.emplace();
   if (!c.patcher) c.patcher.emplace();
-  c.encoder->check("model.encoder");
-  c.global->check("model.global");
-  c.decoder->check("model.decoder");
+  check_part(*c.encoder, "model.encoder");
+  check_part(*c.global, "model.global");
+  check_part(*c.decoder, "model.decoder");
+  OCTET_CHECK(bad_config, c.decoder->norm == nn::Norm::rms && c.decoder->final_norm,
+              "model.decoder: a blt ends in an RMS norm (norm = \"rms\", final_norm = true)");
+  OCTET_CHECK(
+      bad_config, c.vocab == 0 && c.embed_width == 0 && c.position_offset == 0,
+      "model.vocab, model.embed_width and model.position_offset belong to kind = \"transformer\"; a blt reads bytes");
   OCTET_CHECK(bad_config, c.encoder->layers >= 1, "model.encoder.layers = {}, expected at least 1", c.encoder->layers);
   OCTET_CHECK(bad_config, c.decoder->layers >= 1, "model.decoder.layers = {}, expected at least 1", c.decoder->layers);
   OCTET_CHECK(bad_config, c.encoder->width == c.decoder->width,
@@ -45,7 +58,13 @@ void check_blt(ModelConfig& c) {
 bool ModelConfig::fits_bf16() const {
   for (const auto* s : {&stack, &encoder, &global, &decoder})
     if (*s && !(*s)->fits_bf16()) return false;
-  return true;
+  return !stack || id_width() == stack->width;
+}
+
+int64_t ModelConfig::vocabulary() const { return vocab ? vocab : int64_t{ByteCodec::kVocab}; }
+
+int64_t ModelConfig::position_rows() const {
+  return stack->attention.positions == nn::Positions::learned ? context + position_offset : 0;
 }
 
 ModelConfig checked(ModelConfig c) {
@@ -62,6 +81,12 @@ ModelConfig checked(ModelConfig c) {
     OCTET_CHECK(bad_config, !given, "model.{} belongs to kind = \"blt\"; a transformer has model.stack", table);
   if (!c.stack) c.stack.emplace();
   c.stack->check("model.stack");
+  OCTET_CHECK(bad_config, c.stack->attention.causal,
+              "model.stack.attention.causal = false, expected true: a transformer predicts the next unit");
+  const bool learned = c.stack->attention.positions == nn::Positions::learned;
+  OCTET_CHECK(bad_config, !learned || c.context > 0, "model.context = 0, expected the number of learned positions");
+  OCTET_CHECK(bad_config, learned || c.position_offset == 0,
+              "model.position_offset = {} belongs to model.stack.attention.positions = \"learned\"", c.position_offset);
   return c;
 }
 

@@ -31,7 +31,8 @@ double transformer(const nn::StackConfig& s, double context, double V) {
   const double h = double(s.width), l = double(s.layers), C = double(s.head_width());
   const double m = s.attention.window ? std::min(context, double(s.attention.window)) : context;
   const double q = double(s.attention.heads) * C, kv = double(s.kv_heads()) * C;
-  return l * (4 * q * (m + 1) / 2 + 2 * h * (2 * q + 2 * kv) + 6 * h * double(s.hidden_width())) + output(h, V);
+  return l * (4 * q * (m + 1) / 2 + 2 * h * (2 * q + 2 * kv) + (s.gated() ? 6 : 4) * h * double(s.hidden_width())) +
+         output(h, V);
 }
 
 double blt(const BltShape& s, double n_ctx, double n_p, double W, double V) {

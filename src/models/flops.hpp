@@ -17,7 +17,7 @@ double output(double h, double V);                       // 2 h V
 /// Transf(l,h,m,V) of the paper, FFN counted as 4h.
 double transformer(double l, double h, double m, double V);
 double cross(double l, double h, double p, double r);
-/// The same for a real stack: at most `window` keys, real FFN width (3 matrices of hidden: 6 h hidden) and grouped
+/// The same for a real stack: at most `window` keys, real FFN width (3 matrices with a gate, else 2) and grouped
 /// heads.
 double transformer(const nn::StackConfig& s, double context, double V);
 /// FL of Eq. 13-17 for the published shapes: n_ctx bytes of context, n_p bytes per patch, window W, V = 256.

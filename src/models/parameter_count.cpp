@@ -16,18 +16,35 @@ double attention(double D, double heads, double kv, double C, double norms) {
   return 2 * D * C * (heads + kv) + norms * D;
 }
 
+double norm(const nn::StackConfig& s) { return (s.norm == nn::Norm::layer ? 2 : 1) * static_cast<double>(s.width); }
+
 double blocks(const nn::StackConfig& s) {
-  const auto D = static_cast<double>(s.width);
-  const double block = attention(D, static_cast<double>(s.attention.heads), static_cast<double>(s.kv_heads()),
-                                 static_cast<double>(s.head_width()), 2) +
-                       3 * D * static_cast<double>(s.hidden_width());
+  const nn::AttentionConfig& a = s.attention;
+  const auto D = static_cast<double>(s.width), F = static_cast<double>(s.hidden_width()),
+             C = static_cast<double>(s.head_width()), heads = static_cast<double>(a.heads),
+             kv = static_cast<double>(s.kv_heads()), up = s.gated() ? 2.0 : 1.0;
+  double block = attention(D, heads, kv, C, 0) + 2 * norm(s) + (up + 1) * D * F;
+  if (a.biases != nn::Biases::none) block += C * (heads + 2 * kv);
+  if (a.biases == nn::Biases::all) block += D;
+  if (a.qk_norm == nn::QkNorm::head) block += 2 * C;
+  if (s.ffn_biases) block += up * F + D;
   return static_cast<double>(s.layers) * block;
 }
 
 double table(const nn::StackConfig& s) { return static_cast<double>(ByteCodec::kVocab * s.width); }
 
-double byte_model(const nn::StackConfig& s, bool tied) {
-  return blocks(s) + (tied ? 1 : 2) * table(s) + static_cast<double>(s.width);
+double transformer(const ModelConfig& m) {
+  const nn::StackConfig& s = *m.stack;
+  const auto D = static_cast<double>(s.width), E = static_cast<double>(m.id_width());
+  return blocks(s) + (m.tied ? 1 : 2) * static_cast<double>(m.vocabulary()) * E + (s.final_norm ? norm(s) : 0) +
+         static_cast<double>(m.position_rows()) * D + (E == D ? 0 : 2 * D * E);
+}
+
+/// The entropy model of a BLT.
+double byte_model(const nn::StackConfig& s) {
+  ModelConfig m;
+  m.stack = s;
+  return transformer(m);
 }
 
 /// One cross-attention between bytes and patches; heads are floor(width / heads) wide.
@@ -42,7 +59,7 @@ double cross(const nn::StackConfig& local, const CrossAttentionConfig& c) {
 ParameterCount count_parameters(const ModelConfig& m) {
   ParameterCount out;
   if (m.kind == ModelKind::transformer) {
-    out.stack = whole(byte_model(*m.stack, m.tied));
+    out.stack = whole(transformer(m));
     return out;
   }
   const nn::StackConfig &e = *m.encoder, &g = *m.global, &d = *m.decoder;
@@ -57,7 +74,7 @@ ParameterCount count_parameters(const ModelConfig& m) {
   out.decoder = whole(blocks(d) + out_of + layers_d * cross(e, c) + E + (m.tied ? 0 : table(d)));
   if (m.hash)
     out.hash = whole(static_cast<double>(m.hash->ngrams.tables()) * static_cast<double>(m.hash->ngrams.rows) * E);
-  if (m.patcher && m.patcher->stack) out.patcher = whole(byte_model(*m.patcher->stack, false));
+  if (m.patcher && m.patcher->stack) out.patcher = whole(byte_model(*m.patcher->stack));
   return out;
 }
 

@@ -115,6 +115,15 @@ TEST(ParameterCount, EqualsTheParametersOfNewModels) {
     byte.stack->attention.kv_heads = 1;
     byte.stack->attention.head_dim = 6;
     expect_exact(byte);
+    ModelConfig token = byte;
+    token.vocab = 70, token.context = 30, token.position_offset = 2, token.embed_width = 10;
+    token.stack->norm = nn::Norm::layer, token.stack->final_norm = tied;
+    token.stack->ffn = nn::Ffn::relu, token.stack->ffn_biases = true;
+    token.stack->attention.positions = nn::Positions::learned, token.stack->attention.biases = nn::Biases::all;
+    expect_exact(token);
+    byte.stack->attention.biases = nn::Biases::qkv, byte.stack->attention.qk_norm = nn::QkNorm::head;
+    byte.stack->ffn_biases = true;
+    expect_exact(byte);
     ModelConfig blt = tiny_blt_config();
     blt.tied = tied;
     blt.patch_vectors = tied ? 3 : 2;

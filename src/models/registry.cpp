@@ -1,11 +1,11 @@
 #include "models/registry.hpp"
 
 #include "base/error.hpp"
-#include "base/json.hpp"
 #include "data/checkpoint_folder.hpp"
 #include "data/model_place.hpp"
 #include "models/blt/blt.hpp"
 #include "models/blt/hf_map.hpp"
+#include "models/transformer/hf_map.hpp"
 #include "models/weights.hpp"
 
 namespace octet {
@@ -58,11 +58,9 @@ std::unique_ptr<Model> load_model(Context& context, const std::string& argument,
     } catch (const Error& e) {
       throw e.hint().empty() && !place.run.run.empty() ? e.with_hint(last_good(context, place.run.run)) : e;
     }
-  const std::string config = join_path(folder, "config.json");
-  const Json json = parse_json(files.read(config), config, {16 << 20, 32});
-  const JsonObject top(json, config);
-  if (top.get<std::string>("model_type") != "blt") top.refuse("model_type", "\"blt\"");
-  return load_hf_blt(context, folder, options);
+  const HfModel published = read_hf_config(context, folder, options.hf_compat);
+  if (published.family == HfFamily::blt) return load_hf_blt(context, folder, options);
+  return load_hf_transformer(context, folder, published);
 }
 
 }  // namespace octet

@@ -21,6 +21,26 @@ ModelConfig byte_model(int64_t window) {
   return c;
 }
 
+ModelConfig opt_like(nn::NormPlace place) {
+  ModelConfig c = byte_model(0);
+  c.context = 200, c.position_offset = 2, c.tied = true;
+  c.stack->norm = nn::Norm::layer, c.stack->norm_place = place, c.stack->final_norm = place == nn::NormPlace::pre;
+  c.stack->ffn = nn::Ffn::relu, c.stack->ffn_biases = true;
+  c.stack->attention.positions = nn::Positions::learned, c.stack->attention.biases = nn::Biases::all;
+  if (place == nn::NormPlace::post) c.embed_width = 10;
+  return c;
+}
+
+ModelConfig qwen_like(nn::Ffn ffn) {
+  ModelConfig c = byte_model(9);
+  c.vocab = 300, c.eos_cuts = false;
+  c.stack->ffn = ffn;
+  c.stack->attention.head_dim = 8;
+  c.stack->attention.rope = {.theta = 100, .pairs = nn::RopePairs::half, .factors = {1, 2, 4, 8}};
+  c.stack->attention.biases = nn::Biases::qkv, c.stack->attention.qk_norm = nn::QkNorm::head;
+  return c;
+}
+
 ModelConfig blt(PatcherKind kind, bool deep = false, bool repool = false) {
   ModelConfig c;
   c.encoder = stack(deep ? 2 : 1, 16, 2, 5);
@@ -57,8 +77,16 @@ ModelConfig unasked() {
   return c;
 }
 
+ModelConfig layer_norms_in_blt() {
+  ModelConfig c = blt(PatcherKind::space);
+  c.global->norm = nn::Norm::layer, c.global->ffn = nn::Ffn::gelu, c.global->ffn_biases = true;
+  return c;
+}
+
 std::unique_ptr<Model> made(const ModelConfig& c) {
   auto m = make_model(c, 7);
+  for (const auto& [name, item] : m->parameters().items())
+    if (name.ends_with(".bias") || name.ends_with("q_norm.weight")) nn::fill_normal(*item, 0.5, 13);
   if (auto* b = dynamic_cast<Blt*>(m.get())) {
     if (b->entropy_model()) {
       b->entropy_model()->initialise(11);
@@ -196,7 +224,7 @@ TEST_P(Steps, WeightsAreRepackedAfterAChange) {
   {
     at::NoGradGuard no_grad;
     for (const auto& [name, item] : model_->parameters().items())
-      if (name.ends_with("final_norm.weight")) item->value.mul_(2);
+      if (name.ends_with("layers.0.norm2.weight")) item->value.mul_(2);
   }
   auto later = model_->start({});
   EXPECT_FALSE(at::equal(before, model_->step(*later, std::span(ids_).subspan(0, 5), true)));
@@ -210,7 +238,10 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"single_bytes", blt(PatcherKind::byte)}, Case{"table", blt(PatcherKind::table)},
                     Case{"deep", blt(PatcherKind::space, true)},
                     Case{"deep_repooled", blt(PatcherKind::space, true, true)}, Case{"narrow_cross", narrow_cross()},
-                    Case{"unasked_entropy_model", unasked()}),
+                    Case{"unasked_entropy_model", unasked()}, Case{"pre_norm_opt", opt_like(nn::NormPlace::pre)},
+                    Case{"post_norm_opt", opt_like(nn::NormPlace::post)}, Case{"qwen", qwen_like(nn::Ffn::swiglu)},
+                    Case{"gelu", qwen_like(nn::Ffn::gelu)}, Case{"gelu_tanh", qwen_like(nn::Ffn::gelu_tanh)},
+                    Case{"layer_norms_in_blt", layer_norms_in_blt()}),
     [](const auto& c) { return std::string(c.param.name); });
 
 TEST(Step, RefusesWhatItCannotDo) {
@@ -299,6 +330,15 @@ TEST(Forward, Bf16TakesWhatTheStacksAllow) {
   EXPECT_LT(error(c), 1e-3);
   c.decoder->attention.head_dim = 130;
   EXPECT_FALSE(c.fits_bf16());
+  for (const ModelConfig& slow : {opt_like(nn::NormPlace::pre), qwen_like(nn::Ffn::swiglu)}) {
+    EXPECT_FALSE(slow.fits_bf16());
+    expect_error(Code::bad_config, "this model runs in fp32", [&] { error(slow); });
+  }
+  ModelConfig scaled = byte_model(0);
+  scaled.stack->attention.rope.factors = {1, 4, 32};
+  EXPECT_LT(error(scaled), 1e-3);
+  scaled.stack->attention.positions = nn::Positions::none;
+  EXPECT_LT(error(scaled), 1e-3);
 }
 
 TEST(Forward, RowsDoNotSeeEachOther) {
@@ -365,8 +405,23 @@ TEST(Config, RefusalsNameTheKey) {
           [](ModelConfig& c) { c.cross->heads = 17; });
   refused("model.patcher.from is empty", [](ModelConfig& c) { c.patcher->rule.kind = PatcherKind::entropy; });
   refused("model.stack belongs to kind", [](ModelConfig& c) { c.stack.emplace(); });
+  refused("model.global.attention: a blt reads causally", [](ModelConfig& c) { c.global->attention.causal = false; });
+  refused("model.decoder: a blt ends in an RMS norm", [](ModelConfig& c) { c.decoder->norm = nn::Norm::layer; });
+  refused("model.vocab", [](ModelConfig& c) { c.vocab = 300; });
   refused("model.hash", [](ModelConfig& c) { c.hash->ngrams.rows = 0; });
   refused("model.global: width = 25", [](ModelConfig& c) { c.global->width = 25; });
+  refused("attention.rope.factors has 3 numbers, expected one for each of 6 pairs", [](ModelConfig& c) {
+    c.global->attention.rope.factors = {1, 2, 3};
+  });
+  const auto transformer = [](const char* part, const std::function<void(ModelConfig&)>& change) {
+    ModelConfig c = opt_like(nn::NormPlace::pre);
+    change(c);
+    expect_error(Code::bad_config, part, [&] { Transformer m(c); });
+  };
+  transformer("model.context = 0, expected the number of learned positions", [](ModelConfig& c) { c.context = 0; });
+  transformer("model.stack.attention.causal = false", [](ModelConfig& c) { c.stack->attention.causal = false; });
+  transformer("model.position_offset = 2 belongs to",
+              [](ModelConfig& c) { c.stack->attention.positions = nn::Positions::none; });
 }
 
 }  // namespace

@@ -50,7 +50,22 @@ std::shared_ptr<std::byte> WeightPacker::take(size_t bytes) {
   return out;
 }
 
-PackedLinear::PackedLinear(std::vector<Tensor> weights, WeightPacker& packer) : bf16_(packer.bf16()) {
+namespace {
+
+/// One after the other; empty if there are none.
+Floats biases_of(std::initializer_list<Parameters::Item> items) {
+  Floats out;
+  for (const Parameters::Item& item : items) {
+    const Floats part = item ? floats_of(item->value) : Floats();
+    out.insert(out.end(), part.begin(), part.end());
+  }
+  return out;
+}
+
+}  // namespace
+
+PackedLinear::PackedLinear(std::vector<Tensor> weights, WeightPacker& packer, Floats bias)
+    : bf16_(packer.bf16()), bias_(std::move(bias)) {
   std::vector<kernels::WeightBlock> blocks;
   inputs_ = weights.front().size(1);
   for (Tensor& w : weights) {
@@ -58,6 +73,7 @@ PackedLinear::PackedLinear(std::vector<Tensor> weights, WeightPacker& packer) : 
     blocks.push_back({w.data_ptr<float>(), w.size(0)});
     outputs_ += w.size(0);
   }
+  OCTET_ASSERT(bias_.empty() || std::ssize(bias_) == outputs_);
   const auto pack = [&](auto* type, int64_t size) {
     using T = std::remove_pointer_t<decltype(type)>;
     const auto memory = packer.take(size_t(size) * sizeof(T));
@@ -78,6 +94,20 @@ void PackedLinear::apply(float* y, const float* x, int64_t rows) const {
     run(reinterpret_cast<const kernels::bf16*>(packed_.get()));
   else
     run(reinterpret_cast<const float*>(packed_.get()));
+  if (bias_.empty()) return;
+  for (int64_t r = 0; r < rows; ++r, y += outputs_)
+    for (int64_t i = 0; i < outputs_; ++i) y[i] += bias_[size_t(i)];
+}
+
+RowNorm::RowNorm(const Parameters::Item& gain, const Parameters::Item& bias, double eps)
+    : gain_(floats_of(gain->value)), bias_(biases_of({bias})), eps_(eps) {}
+
+void RowNorm::apply(float* y, const float* x, int64_t rows) const {
+  const auto eps = static_cast<float>(eps_);
+  if (bias_.empty())
+    kernels::rms_norm(y, nullptr, x, gain_.data(), rows, std::ssize(gain_), eps, threads());
+  else
+    kernels::layer_norm(y, x, gain_.data(), bias_.data(), rows, std::ssize(gain_), eps, threads());
 }
 
 KvCache::KvCache(int64_t layers, int64_t heads, int64_t head_width, int64_t keep, bool bf16)
@@ -151,16 +181,21 @@ void KvCache::forget() {
 }
 
 StackDecoder::StackDecoder(const Stack& stack, WeightPacker& packer) : config_(stack.config()), bf16_(packer.bf16()) {
-  frequencies_ = kernels::rope_frequencies(config_.head_width(), config_.attention.rope.theta);
+  if (config_.attention.positions == Positions::rope)
+    frequencies_ = rope_frequencies(config_.attention.rope, config_.head_width());
   for (int64_t l = 0; l < config_.layers; ++l) {
     const BlockWeights& w = stack.weights(l);
     Layer layer;
-    layer.norm1 = floats_of(w.norm1->value);
-    layer.norm2 = floats_of(w.norm2->value);
-    layer.qkv = PackedLinear({w.wq->value, w.wk->value, w.wv->value}, packer);
-    layer.o = PackedLinear({w.wo->value}, packer);
-    layer.gate_up = PackedLinear({w.w1->value, w.w3->value}, packer);
-    layer.down = PackedLinear({w.w2->value}, packer);
+    layer.norm1 = RowNorm(w.norm1, w.norm1_bias, config_.norm_eps);
+    layer.norm2 = RowNorm(w.norm2, w.norm2_bias, config_.norm_eps);
+    layer.q_norm = biases_of({w.q_norm}), layer.k_norm = biases_of({w.k_norm});
+    layer.qkv = PackedLinear({w.wq->value, w.wk->value, w.wv->value}, packer, biases_of({w.bq, w.bk, w.bv}));
+    layer.o = PackedLinear({w.wo->value}, packer, biases_of({w.bo}));
+    std::vector<Tensor> up;
+    for (const auto* item : {&w.w1, &w.w3})
+      if (*item) up.push_back((*item)->value);
+    layer.up = PackedLinear(std::move(up), packer, biases_of({w.b1, w.b3}));
+    layer.down = PackedLinear({w.w2->value}, packer, biases_of({w.b2}));
     layers_.push_back(std::move(layer));
   }
 }
@@ -172,6 +207,7 @@ KvCache StackDecoder::make_cache(int64_t max_rewind) const {
 
 // Angles are made for just the positions at hand, in double: a table of all positions would grow with the context.
 void StackDecoder::rotate(float* x, int64_t stride, int64_t heads, std::span<const DecodePlace> rows) const {
+  if (frequencies_.empty()) return;
   const int64_t C = config_.head_width(), half = C / 2;
   const bool interleaved = config_.attention.rope.pairs == RopePairs::interleaved;
   Floats cosines(static_cast<size_t>(half)), sines(static_cast<size_t>(half));
@@ -213,17 +249,19 @@ void StackDecoder::attend(int64_t l, std::span<const DecodePlace> rows, const fl
   kernels::decode_attention({H, G, C}, reads, qkv, (H + 2 * G) * C, mixed, H * C, threads());
 }
 
-void StackDecoder::block(int64_t l, float* x, std::span<const DecodePlace> rows) const {
+void StackDecoder::self_attention(int64_t l, float* y, const float* x, std::span<const DecodePlace> rows) const {
   const Layer& w = layers_[size_t(l)];
   const auto R = static_cast<int64_t>(rows.size());
-  const int64_t D = config_.width, C = config_.head_width(), H = config_.attention.heads, G = config_.kv_heads(),
-                F = config_.hidden_width();
+  const int64_t C = config_.head_width(), H = config_.attention.heads, G = config_.kv_heads();
   const int64_t q_width = H * C, kv_width = G * C, qkv_width = q_width + 2 * kv_width;
-  const auto eps = static_cast<float>(config_.norm_eps);
-  Floats norm(size_t(R * D)), qkv(size_t(R * qkv_width)), mixed(size_t(R * q_width)), delta(size_t(R * D));
-
-  kernels::rms_norm(norm.data(), nullptr, x, w.norm1.data(), R, D, eps, threads());
-  w.qkv.apply(qkv.data(), norm.data(), R);
+  Floats qkv(size_t(R * qkv_width)), mixed(size_t(R * q_width));
+  w.qkv.apply(qkv.data(), x, R);
+  for (int64_t r = 0; !w.q_norm.empty() && r < R; ++r) {
+    float *q = qkv.data() + r * qkv_width, *k = q + q_width;
+    const auto eps = static_cast<float>(config_.norm_eps);
+    kernels::rms_norm(q, nullptr, q, w.q_norm.data(), H, C, eps, threads());
+    kernels::rms_norm(k, nullptr, k, w.k_norm.data(), G, C, eps, threads());
+  }
   rotate(qkv.data(), qkv_width, H + G, rows);  // queries and keys stand side by side
   for (int64_t r = 0; r < R; ++r) {
     const float* k = qkv.data() + r * qkv_width + q_width;
@@ -233,15 +271,55 @@ void StackDecoder::block(int64_t l, float* x, std::span<const DecodePlace> rows)
     attend<kernels::bf16>(l, rows, qkv.data(), mixed.data());
   else
     attend<float>(l, rows, qkv.data(), mixed.data());
-  w.o.apply(delta.data(), mixed.data(), R);
-  for (int64_t i = 0; i < R * D; ++i) x[i] += delta[size_t(i)];
+  w.o.apply(y, mixed.data(), R);
+}
 
-  Floats gate_up(size_t(R * 2 * F)), product(size_t(R * F));
-  kernels::rms_norm(norm.data(), nullptr, x, w.norm2.data(), R, D, eps, threads());
-  w.gate_up.apply(gate_up.data(), norm.data(), R);
-  kernels::swiglu(product.data(), gate_up.data(), R, F, threads());
-  w.down.apply(delta.data(), product.data(), R);
-  for (int64_t i = 0; i < R * D; ++i) x[i] += delta[size_t(i)];
+namespace {
+
+void activate(float* x, int64_t n, Ffn kind) {
+  constexpr int64_t kGrain = 4096;
+  threads().split(n, kGrain, [&](int64_t begin, int64_t end) {
+    const auto each = [&](const auto& f) { std::transform(x + begin, x + end, x + begin, f); };
+    if (kind == Ffn::relu)
+      each([](float v) { return std::max(v, 0.f); });
+    else if (kind == Ffn::gelu)
+      each([](float v) { return 0.5f * v * (1 + std::erf(v * 0.70710678f)); });
+    else  // 0.79788456 = sqrt(2 / pi)
+      each([](float v) { return 0.5f * v * (1 + std::tanh(0.79788456f * (v + 0.044715f * v * v * v))); });
+  });
+}
+
+}  // namespace
+
+void StackDecoder::feed_forward(int64_t l, float* y, const float* x, int64_t R) const {
+  const Layer& w = layers_[size_t(l)];
+  const int64_t F = config_.hidden_width();
+  Floats up(size_t(R * w.up.outputs()));
+  w.up.apply(up.data(), x, R);
+  if (!config_.gated()) {
+    activate(up.data(), R * F, config_.ffn);
+    return w.down.apply(y, up.data(), R);
+  }
+  Floats product(size_t(R * F));
+  kernels::swiglu(product.data(), up.data(), R, F, threads());
+  w.down.apply(y, product.data(), R);
+}
+
+template <class F>
+void StackDecoder::residual(float* x, int64_t R, const RowNorm& norm, const F& f) const {
+  const bool pre = config_.norm_place == NormPlace::pre;
+  Floats in(pre ? size_t(R * config_.width) : 0), delta(size_t(R * config_.width));
+  if (pre) norm.apply(in.data(), x, R);
+  f(delta.data(), pre ? in.data() : x);
+  for (size_t i = 0; i < delta.size(); ++i) x[i] += delta[i];
+  if (!pre) norm.apply(x, x, R);
+}
+
+void StackDecoder::block(int64_t l, float* x, std::span<const DecodePlace> rows) const {
+  const Layer& w = layers_[size_t(l)];
+  const auto R = static_cast<int64_t>(rows.size());
+  residual(x, R, w.norm1, [&](float* y, const float* in) { self_attention(l, y, in, rows); });
+  residual(x, R, w.norm2, [&](float* y, const float* in) { feed_forward(l, y, in, R); });
 }
 
 CrossDecoder::CrossDecoder(const CrossWeights& w, const CrossConfig& config, WeightPacker& packer)
@@ -277,15 +355,20 @@ void CrossDecoder::apply(float* x, int64_t R, std::span<const float* const> kv, 
   for (int64_t i = 0; i < R * D; ++i) x[i] = residual * x[i] + delta[size_t(i)];
 }
 
-HeadDecoder::HeadDecoder(const Tensor& norm, const Tensor& head, double eps, WeightPacker& packer)
-    : norm_(floats_of(norm)), head_({head}, packer), eps_(eps) {}
+HeadDecoder::HeadDecoder(std::optional<RowNorm> norm, const Parameters::Item& projection, const Tensor& head,
+                         WeightPacker& packer)
+    : norm_(std::move(norm)) {
+  if (projection) projection_ = PackedLinear({projection->value}, packer);
+  head_ = PackedLinear({head}, packer);
+}
 
 Tensor HeadDecoder::logits(const float* x, int64_t R) const {
-  const int64_t D = head_.inputs();
-  Floats norm(size_t(R * D));
-  kernels::rms_norm(norm.data(), nullptr, x, norm_.data(), R, D, static_cast<float>(eps_), threads());
+  const PackedLinear& first = projection_ ? *projection_ : head_;
+  Floats norm(size_t(norm_ ? R * first.inputs() : 0)), projected(size_t(projection_ ? R * head_.inputs() : 0));
+  if (norm_) norm_->apply(norm.data(), x, R), x = norm.data();
+  if (projection_) projection_->apply(projected.data(), x, R), x = projected.data();
   Tensor out = at::empty({R, head_.outputs()}, at::kFloat);
-  head_.apply(out.data_ptr<float>(), norm.data(), R);
+  head_.apply(out.data_ptr<float>(), x, R);
   return out;
 }
 

@@ -7,6 +7,8 @@
 #include "kernels/rope.hpp"
 #include "nn/ops.hpp"
 
+#include <optional>
+
 namespace octet::nn {
 
 using Floats = std::vector<float>;
@@ -28,12 +30,13 @@ class WeightPacker {
   size_t used_ = 0, size_ = 0;
 };
 
-/// W of y = x W^T, packed for few rows. Several weights may stand one below the other.
+/// W and b of y = x W^T + b, packed for few rows. Several weights may stand one below the other; b is of them all or
+/// empty.
 class PackedLinear {
  public:
   PackedLinear() = default;
-  PackedLinear(std::vector<Tensor> weights, WeightPacker& packer);
-  /// y [R, outputs()] = x [R, inputs()] W^T.
+  PackedLinear(std::vector<Tensor> weights, WeightPacker& packer, Floats bias = {});
+  /// y [R, outputs()] = x [R, inputs()] W^T + b.
   void apply(float* y, const float* x, int64_t rows) const;
   int64_t outputs() const { return outputs_; }
   int64_t inputs() const { return inputs_; }
@@ -42,6 +45,20 @@ class PackedLinear {
   int64_t outputs_ = 0, inputs_ = 0;
   bool bf16_ = false;
   std::shared_ptr<const std::byte> packed_;
+  Floats bias_;
+};
+
+/// A norm of rows, in f32: RMS, or with a bias layer norm.
+class RowNorm {
+ public:
+  RowNorm() = default;
+  RowNorm(const Parameters::Item& gain, const Parameters::Item& bias, double eps);
+  /// y [R,D] = norm(x [R,D]); y may be x.
+  void apply(float* y, const float* x, int64_t rows) const;
+
+ private:
+  Floats gain_, bias_;
+  double eps_ = 0;
 };
 
 /// Keys and values of all layers of one stack for one sequence, in pieces; forks share the pieces they have in common.
@@ -99,9 +116,15 @@ class StackDecoder {
 
  private:
   struct Layer {
-    Floats norm1, norm2;
-    PackedLinear qkv, o, gate_up, down;
+    RowNorm norm1, norm2;
+    Floats q_norm, k_norm;
+    PackedLinear qkv, o, up, down;  // up: gate and up where there is a gate
   };
+  /// x += f(norm(x)), or x = norm(x + f(x)); f(y, its input).
+  template <class F>
+  void residual(float* x, int64_t rows, const RowNorm& norm, const F& f) const;
+  void self_attention(int64_t l, float* y, const float* x, std::span<const DecodePlace> rows) const;
+  void feed_forward(int64_t l, float* y, const float* x, int64_t rows) const;
   template <class T>
   void attend(int64_t l, std::span<const DecodePlace> rows, const float* qkv, float* mixed) const;
   void rotate(float* x, int64_t stride, int64_t heads, std::span<const DecodePlace> rows) const;
@@ -127,16 +150,17 @@ class CrossDecoder {
   PackedLinear q_, kv_, o_;
 };
 
-/// Final norm and output layer: logits [R,V] of x [R,D].
+/// Final norm, if there is one, [projection,] and output layer: logits [R,V] of x [R,D].
 class HeadDecoder {
  public:
-  HeadDecoder(const Tensor& norm, const Tensor& head, double eps, WeightPacker& packer);
+  HeadDecoder(std::optional<RowNorm> norm, const Parameters::Item& projection, const Tensor& head,
+              WeightPacker& packer);
   Tensor logits(const float* x, int64_t rows) const;
 
  private:
-  Floats norm_;
+  std::optional<RowNorm> norm_;
+  std::optional<PackedLinear> projection_;
   PackedLinear head_;
-  double eps_;
 };
 
 Floats floats_of(const Tensor& t);

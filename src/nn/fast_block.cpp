@@ -47,21 +47,26 @@ struct BlockInner {
   Tensor gate_up;  // bf16 [N,2F]
 };
 
-// Tables grow by doubling and are shared by all blocks of equal head width and base.
-std::shared_ptr<const kernels::RopeTable> rope_table(int64_t head_width, double theta,
+// Tables grow by doubling and are shared by all blocks of equal frequencies.
+std::shared_ptr<const kernels::RopeTable> rope_table(const std::vector<double>& frequencies,
                                                      const std::vector<int32_t>& positions) {
   static std::mutex mutex;
-  static std::map<std::pair<int64_t, double>, std::shared_ptr<const kernels::RopeTable>> tables;
+  static std::map<std::vector<double>, std::shared_ptr<const kernels::RopeTable>> tables;
   int32_t last = 0;
   for (const int32_t p : positions) last = std::max(last, p);
   std::lock_guard lock(mutex);
-  auto& table = tables[{head_width, theta}];
+  auto& table = tables[frequencies];
   if (!table || table->positions <= last) {
     int64_t n = 512;
     while (n <= last) n *= 2;
-    table = std::make_shared<const kernels::RopeTable>(kernels::make_rope_table(n, head_width, theta));
+    table = std::make_shared<const kernels::RopeTable>(kernels::make_rope_table(n, frequencies));
   }
   return table;
+}
+
+kernels::RopeLayout layout_of(const AttentionConfig& config) {
+  if (config.positions != Positions::rope) return kernels::RopeLayout::none;
+  return config.rope.pairs == RopePairs::half ? kernels::RopeLayout::halves : kernels::RopeLayout::interleaved;
 }
 
 // x to gate_up: all that backward needs. Where y is defined, also y = h + W2 swiglu(gate_up).
@@ -216,7 +221,8 @@ struct BlockFunction : torch::autograd::Function<BlockFunction> {
 
 c10::intrusive_ptr<BlockCall> make_call(const StackConfig& config, const MaskPlan& plan, bool recompute, int64_t N) {
   const int64_t C = config.head_width();
-  OCTET_CHECK(bad_config, C >= 2 && config.fits_bf16(), "block: head width = {}, expected 2..128 (Precision::bf16)", C);
+  OCTET_CHECK(bad_config, C >= 2 && config.fits_bf16(), "block: head width = {}, Precision::bf16 takes {}", C,
+              StackConfig::kFitsBf16);
   OCTET_CHECK(bad_shape,
               static_cast<int64_t>(plan.positions.size()) == N && !plan.segments.empty() &&
                   plan.segments.front() == 0 && plan.segments.back() == N,
@@ -229,9 +235,9 @@ c10::intrusive_ptr<BlockCall> make_call(const StackConfig& config, const MaskPla
                  .head_dim = C,
                  .window = config.attention.window,
                  .causal = plan.causal,
-                 .rope = config.attention.rope.pairs == RopePairs::half ? kernels::RopeLayout::halves
-                                                                        : kernels::RopeLayout::interleaved};
-  call->table = rope_table(C, config.attention.rope.theta, plan.positions);
+                 .rope = layout_of(config.attention)};
+  if (call->shape.rope != kernels::RopeLayout::none)
+    call->table = rope_table(rope_frequencies(config.attention.rope, C), plan.positions);
   return call;
 }
 

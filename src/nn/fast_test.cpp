@@ -227,7 +227,8 @@ TEST(FastBlock, GradOfChosenInputs) {
 TEST(FastBlock, RefusesWhatKernelsCannotDo) {
   OCTET_NEEDS_BF16();
   BlockFixture wide({.width = 160, .heads = 1, .segments = {0, 2}});
-  expect_error(Code::bad_config, "block: head width = 160, expected 2..128", [&] { wide.forward(Precision::bf16); });
+  expect_error(Code::bad_config, "block: head width = 160, Precision::bf16 takes heads up to 128 wide",
+               [&] { wide.forward(Precision::bf16); });
   BlockFixture f(block_cases()[0]);
   f.plan.positions.pop_back();
   expect_error(Code::bad_shape, "block: 36 positions and segments up to 37, expected 37",

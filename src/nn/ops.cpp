@@ -1,6 +1,7 @@
 #include "nn/ops.hpp"
 
 #include "base/error.hpp"
+#include "kernels/rope.hpp"
 #include "kernels/softmax_xent.hpp"
 #include "nn/fast.hpp"
 
@@ -13,6 +14,17 @@ Tensor rms_norm(const Tensor& x, const Tensor& g, double eps) {
   return x * at::rsqrt(x.pow(2).mean(-1, true) + eps) * g;
 }
 
+Tensor norm(const Tensor& x, const StackConfig& config, const Parameters::Item& gain, const Parameters::Item& bias) {
+  if (config.norm == Norm::rms) return rms_norm(x, gain->value, config.norm_eps);
+  return at::layer_norm(x, {x.size(-1)}, gain->value, bias->value, config.norm_eps);
+}
+
+std::vector<double> rope_frequencies(const RopeConfig& config, int64_t head_width) {
+  std::vector<double> out = kernels::rope_frequencies(head_width, config.theta);
+  for (size_t j = 0; j < config.factors.size(); ++j) out[j] /= config.factors[j];
+  return out;
+}
+
 Tensor linear(const Tensor& x, const Tensor& w, Precision precision) {
   OCTET_CHECK(bad_shape, x.dim() == 2 && w.dim() == 2 && x.size(1) == w.size(1),
               "linear: x is {}x{}, w is {}x{}, expected equal second sizes", x.size(0), x.dim() > 1 ? x.size(1) : 0,
@@ -22,13 +34,14 @@ Tensor linear(const Tensor& x, const Tensor& w, Precision precision) {
 
 namespace {
 
-// cos and sin of position * theta^(-2j/C): [N,1,C/2], computed in double, kept in the dtype of x.
-std::pair<Tensor, Tensor> rope_tables(const Tensor& x, std::span<const int32_t> positions, double theta) {
+// cos and sin of position * frequency: [N,1,C/2], computed in double, kept in the dtype of x.
+std::pair<Tensor, Tensor> rope_tables(const Tensor& x, std::span<const int32_t> positions, const RopeConfig& config) {
   const int64_t half = x.size(2) / 2;
+  const std::vector<double> frequencies = rope_frequencies(config, x.size(2));
   const Tensor angle = at::empty({static_cast<int64_t>(positions.size()), 1, half}, at::kDouble);
   double* a = angle.data_ptr<double>();
   for (const int32_t position : positions)
-    for (int64_t j = 0; j < half; ++j) *a++ = position * std::pow(theta, -double(j) / double(half));
+    for (const double frequency : frequencies) *a++ = position * frequency;
   return {angle.cos().to(x.scalar_type()), angle.sin().to(x.scalar_type())};
 }
 
@@ -66,7 +79,7 @@ Tensor segment_attention(const Tensor& q, const Tensor& k, const Tensor& v, bool
 
 Tensor rope(const Tensor& x, std::span<const int32_t> positions, const RopeConfig& config) {
   const int64_t N = x.size(0), H = x.size(1), C = x.size(2);
-  const auto [cos, sin] = rope_tables(x, positions, config.theta);
+  const auto [cos, sin] = rope_tables(x, positions, config);
   if (config.pairs == RopePairs::interleaved) {
     const Tensor pairs = x.reshape({N, H, C / 2, 2});
     const Tensor a = pairs.select(3, 0), b = pairs.select(3, 1);
@@ -78,7 +91,9 @@ Tensor rope(const Tensor& x, std::span<const int32_t> positions, const RopeConfi
 
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const MaskPlan& plan,
                  const AttentionConfig& config) {
-  const Tensor q_NHC = rope(q, plan.positions, config.rope), k_NGC = rope(k, plan.positions, config.rope);
+  const bool rotates = config.positions == Positions::rope;
+  const Tensor q_NHC = rotates ? rope(q, plan.positions, config.rope) : q,
+               k_NGC = rotates ? rope(k, plan.positions, config.rope) : k;
   std::vector<Tensor> parts;
   for (size_t s = 0; s + 1 < plan.segments.size(); ++s) {
     const int64_t begin = plan.segments[s], length = plan.segments[s + 1] - begin;
@@ -121,17 +136,20 @@ Tensor cross_block(const Tensor& x, const Tensor& y, const CrossWeights& w, std:
   return config.double_residual ? x + x + mixed : x + mixed;
 }
 
+Tensor target_nll(const Tensor& logits, std::span<const int32_t> targets) {
+  const int64_t N = logits.size(0);
+  OCTET_CHECK(bad_shape, static_cast<int64_t>(targets.size()) == N, "nll: {} targets for {} rows", targets.size(), N);
+  const Tensor target = at::empty({N}, at::kLong);
+  for (int64_t i = 0; i < N; ++i) target.data_ptr<int64_t>()[i] = targets[static_cast<size_t>(i)];
+  const Tensor log_p = logits.log_softmax(-1);
+  const Tensor picked = log_p.gather(1, target.clamp_min(0).unsqueeze(1)).squeeze(1);
+  return at::where(target >= 0, -picked, at::zeros_like(picked));
+}
+
 Tensor head_nll(const Tensor& x, const Tensor& g, const Tensor& w, std::span<const int32_t> targets, double eps,
                 Precision precision) {
   if (precision == Precision::bf16) return fast::head_nll(x, g, w, targets, eps);
-  const int64_t N = x.size(0);
-  OCTET_CHECK(bad_shape, static_cast<int64_t>(targets.size()) == N, "head_nll: {} targets for {} rows", targets.size(),
-              N);
-  const Tensor target = at::empty({N}, at::kLong);
-  for (int64_t i = 0; i < N; ++i) target.data_ptr<int64_t>()[i] = targets[static_cast<size_t>(i)];
-  const Tensor log_p = at::linear(rms_norm(x, g, eps), w).log_softmax(-1);
-  const Tensor picked = log_p.gather(1, target.clamp_min(0).unsqueeze(1)).squeeze(1);
-  return at::where(target >= 0, -picked, at::zeros_like(picked));
+  return target_nll(at::linear(rms_norm(x, g, eps), w), targets);
 }
 
 Tensor entropy(const Tensor& logits) {

@@ -17,14 +17,21 @@ using kernels::Group;
 /// x / sqrt(mean(x^2) + eps) * g over the last axis (Zhang & Sennrich 2019, eq. 4). x [..,D], g [D].
 Tensor rms_norm(const Tensor& x, const Tensor& g, double eps);
 
+/// The norm of a stack: that, or layer norm with gain and bias.
+Tensor norm(const Tensor& x, const StackConfig& config, const Parameters::Item& gain, const Parameters::Item& bias);
+
 /// x W^T. x [N,K], w [M,K] -> [N,M] in x's dtype.
 Tensor linear(const Tensor& x, const Tensor& w, Precision precision);
 
-/// Attention of one block without its projections, fp32 way. q [N,H,C], k and v [N,G,C] (before rope) -> [N,H*C].
+/// Attention of one block without its projections, fp32 way; rotates if the config says so. q [N,H,C], k and v [N,G,C]
+/// (before rope) -> [N,H*C].
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const MaskPlan& plan,
                  const AttentionConfig& config);
 
-/// Rotary embedding of x [N,H,C] at positions [N]: pair j turns by position * theta^(-2j/C).
+/// theta^(-2j/C) / factors[j] for the C/2 pairs of a head.
+std::vector<double> rope_frequencies(const RopeConfig& config, int64_t head_width);
+
+/// Rotary embedding of x [N,H,C] at positions [N]: pair j turns by position * frequency_j.
 Tensor rope(const Tensor& x, std::span<const int32_t> positions, const RopeConfig& config);
 
 struct CrossConfig {
@@ -48,6 +55,9 @@ Tensor max_pool(const Tensor& x, std::span<const Group> groups);
 /// into Parameter::row_gradient where the parameter says so (then added to what is there).
 Tensor embed(std::span<const int32_t> ids, const Parameters::Item& table, std::span<const int32_t> hash_rows,
              std::span<const Parameters::Item> hash_tables, double scale);
+
+/// Negative log-likelihood of targets [N] (-1: none, gives 0) under softmax(logits [N,V]) -> [N].
+Tensor target_nll(const Tensor& logits, std::span<const int32_t> targets);
 
 /// Negative log-likelihood of targets under softmax(RMS(x) W^T): x [N,D], g [D], w [V,D], targets [N] (-1: none) -> [N]
 /// f32 (f64 for an f64 x), 0 where there is no target. bf16 does rows in chunks and holds no [N,V] for V > 8192; fp32

@@ -12,34 +12,74 @@ namespace octet::nn {
 Stack::Stack(const StackConfig& config, Parameters& parameters, const std::string& prefix) : config_(config) {
   const int64_t D = config.width, C = config.head_width(), H = config.attention.heads, G = config.kv_heads(),
                 F = config.hidden_width();
+  const auto& a = config.attention;
+  const bool qkv_bias = a.biases != Biases::none, out_bias = a.biases == Biases::all,
+             norm_bias = config.norm == Norm::layer;
   for (int64_t l = 0; l < config.layers; ++l) {
-    const auto add = [&](const char* name, std::vector<int64_t> shape) {
-      return parameters.add(format("{}layers.{}.{}.weight", prefix, l, name), std::move(shape));
+    const auto add = [&](const char* name, std::vector<int64_t> shape, Parameters::Item& weight,
+                         Parameters::Item* bias) {
+      const std::string full = format("{}layers.{}.{}", prefix, l, name);
+      weight = parameters.add(full + ".weight", shape);
+      if (bias) *bias = parameters.add(full + ".bias", {shape[0]});
     };
+    const auto with = [](bool wanted, Parameters::Item& bias) { return wanted ? &bias : nullptr; };
     BlockWeights b;
-    b.norm1 = add("norm1", {D});
-    b.wq = add("attn.wq", {H * C, D});
-    b.wk = add("attn.wk", {G * C, D});
-    b.wv = add("attn.wv", {G * C, D});
-    b.wo = add("attn.wo", {D, H * C});
-    b.norm2 = add("norm2", {D});
-    b.w1 = add("ffn.w1", {F, D});
-    b.w3 = add("ffn.w3", {F, D});
-    b.w2 = add("ffn.w2", {D, F});
+    add("norm1", {D}, b.norm1, with(norm_bias, b.norm1_bias));
+    add("attn.wq", {H * C, D}, b.wq, with(qkv_bias, b.bq));
+    add("attn.wk", {G * C, D}, b.wk, with(qkv_bias, b.bk));
+    add("attn.wv", {G * C, D}, b.wv, with(qkv_bias, b.bv));
+    if (a.qk_norm == QkNorm::head) {
+      add("attn.q_norm", {C}, b.q_norm, nullptr);
+      add("attn.k_norm", {C}, b.k_norm, nullptr);
+    }
+    add("attn.wo", {D, H * C}, b.wo, with(out_bias, b.bo));
+    add("norm2", {D}, b.norm2, with(norm_bias, b.norm2_bias));
+    add("ffn.w1", {F, D}, b.w1, with(config.ffn_biases, b.b1));
+    if (config.gated()) add("ffn.w3", {F, D}, b.w3, with(config.ffn_biases, b.b3));
+    add("ffn.w2", {D, F}, b.w2, with(config.ffn_biases, b.b2));
     blocks_.push_back(std::move(b));
   }
 }
 
 namespace {
 
+Tensor project(const Tensor& x, const Parameters::Item& w, const Parameters::Item& bias) {
+  return bias ? at::linear(x, w->value, bias->value) : at::linear(x, w->value);
+}
+
+Tensor attend(const Tensor& x, const BlockWeights& w, const StackConfig& config, const MaskPlan& plan) {
+  const auto heads = [&](const Parameters::Item& weight, const Parameters::Item& bias) {
+    return project(x, weight, bias).view({x.size(0), -1, config.head_width()});
+  };
+  Tensor q = heads(w.wq, w.bq), k = heads(w.wk, w.bk);
+  if (w.q_norm) {
+    q = rms_norm(q, w.q_norm->value, config.norm_eps);
+    k = rms_norm(k, w.k_norm->value, config.norm_eps);
+  }
+  return project(attention(q, k, heads(w.wv, w.bv), plan, config.attention), w.wo, w.bo);
+}
+
+Tensor feed_forward(const Tensor& x, const BlockWeights& w, Ffn kind) {
+  const Tensor inner = project(x, w.w1, w.b1);
+  switch (kind) {
+    case Ffn::swiglu:
+      return project(at::silu(inner) * project(x, w.w3, w.b3), w.w2, w.b2);
+    case Ffn::relu:
+      return project(at::relu(inner), w.w2, w.b2);
+    default:
+      return project(at::gelu(inner, kind == Ffn::gelu ? "none" : "tanh"), w.w2, w.b2);
+  }
+}
+
 Tensor block_once(const Tensor& x, const BlockWeights& w, const StackConfig& config, const MaskPlan& plan) {
-  const int64_t C = config.head_width();
-  const Tensor x_norm = rms_norm(x, w.norm1->value, config.norm_eps);
-  const auto heads = [&](const Parameters::Item& p) { return at::linear(x_norm, p->value).view({x.size(0), -1, C}); };
-  const Tensor mixed = attention(heads(w.wq), heads(w.wk), heads(w.wv), plan, config.attention);
-  const Tensor h = x + at::linear(mixed, w.wo->value);
-  const Tensor h_norm = rms_norm(h, w.norm2->value, config.norm_eps);
-  return h + at::linear(at::silu(at::linear(h_norm, w.w1->value)) * at::linear(h_norm, w.w3->value), w.w2->value);
+  const auto norm1 = [&](const Tensor& t) { return norm(t, config, w.norm1, w.norm1_bias); };
+  const auto norm2 = [&](const Tensor& t) { return norm(t, config, w.norm2, w.norm2_bias); };
+  if (config.norm_place == NormPlace::pre) {
+    const Tensor h = x + attend(norm1(x), w, config, plan);
+    return h + feed_forward(norm2(h), w, config.ffn);
+  }
+  const Tensor h = norm1(x + attend(x, w, config, plan));
+  return norm2(h + feed_forward(h, w, config.ffn));
 }
 
 struct RecomputeCall : torch::CustomClassHolder {
@@ -50,8 +90,10 @@ struct RecomputeCall : torch::CustomClassHolder {
 
 std::vector<Tensor> tensors_of(const BlockWeights& w) {
   std::vector<Tensor> out;
-  for (const auto* item : {&w.norm1, &w.wq, &w.wk, &w.wv, &w.wo, &w.norm2, &w.w1, &w.w3, &w.w2})
-    out.push_back((*item)->value);
+  for (const auto* item :
+       {&w.norm1, &w.norm1_bias, &w.wq,    &w.bq,         &w.wk, &w.bk, &w.wv, &w.bv, &w.q_norm, &w.k_norm,
+        &w.wo,    &w.bo,         &w.norm2, &w.norm2_bias, &w.w1, &w.b1, &w.w3, &w.b3, &w.w2,     &w.b2})
+    if (*item) out.push_back((*item)->value);
   return out;
 }
 
@@ -108,10 +150,11 @@ void Stack::initialise(uint64_t seed) const {
   const double by_width = 1 / std::sqrt(double(config_.width)),
                by_hidden = 1 / std::sqrt(double(config_.hidden_width()));
   for (const BlockWeights& b : blocks_) {
-    for (const auto* p : {&b.wq, &b.wk, &b.wv, &b.wo, &b.w1, &b.w3}) fill_normal(**p, by_width, seed);
+    for (const auto* p : {&b.wq, &b.wk, &b.wv, &b.wo, &b.w1, &b.w3})
+      if (*p) fill_normal(**p, by_width, seed);
     fill_normal(*b.w2, by_hidden, seed);
-    fill_constant(*b.norm1, 1);
-    fill_constant(*b.norm2, 1);
+    for (const auto* p : {&b.norm1, &b.norm2, &b.q_norm, &b.k_norm})
+      if (*p) fill_constant(**p, 1);
   }
 }
 

@@ -1,5 +1,7 @@
 // The one stack: everything with attention is a list of equal blocks described by data.
-//   block   h = x + Wo Attn(RMS1(x));  y = h + W2 (silu(W1 RMS2(h)) * W3 RMS2(h))
+//   block   pre   h = x + Wo Attn(norm1(x));    y = h + ffn(norm2(h))
+//           post  h = norm1(x + Wo Attn(x));    y = norm2(h + ffn(h))
+//   ffn     swiglu  W2 (silu(W1 z) * W3 z);     others  W2 act(W1 z)
 // Shapes: N rows of all segments, D width, H query heads, G key/value heads, C head width, F hidden width.
 #pragma once
 #include "nn/parameters.hpp"
@@ -15,8 +17,10 @@ struct MaskPlan {
   bool causal = true;
 };
 
+/// What the config does not ask for is null: biases, q_norm and k_norm [C], w3 of an FFN without a gate.
 struct BlockWeights {
-  Parameters::Item norm1, wq, wk, wv, wo, norm2, w1, w3, w2;
+  Parameters::Item norm1, norm1_bias, wq, bq, wk, bk, wv, bv, q_norm, k_norm, wo, bo;
+  Parameters::Item norm2, norm2_bias, w1, b1, w3, b3, w2, b2;
 };
 
 struct BlockMode {
@@ -27,7 +31,8 @@ struct BlockMode {
 class Stack {
  public:
   /// Registers the parameters
-  /// `prefix`layers.{l}.{norm1,attn.wq,attn.wk,attn.wv,attn.wo,norm2,ffn.w1,ffn.w3,ffn.w2}.weight.
+  /// `prefix`layers.{l}.{norm1,attn.wq,attn.wk,attn.wv,attn.wo,norm2,ffn.w1,ffn.w3,ffn.w2}.weight, and where the config
+  /// asks for them attn.{q_norm,k_norm}.weight and a .bias beside the weights.
   Stack(const StackConfig& config, Parameters& parameters, const std::string& prefix);
 
   /// x [N,D] -> [N,D] through block l, or through all of them. Precision::fp32 computes in x's dtype (f32 or f64).

@@ -13,6 +13,15 @@ StackConfig small(int64_t window = 0, RopePairs pairs = RopePairs::interleaved, 
   return c;
 }
 
+/// With biases, layer norms and every other thing that a block may have.
+StackConfig rich(Ffn ffn, NormPlace place = NormPlace::pre) {
+  StackConfig c = small(0, RopePairs::half, 1);
+  c.norm = Norm::layer, c.norm_place = place, c.ffn = ffn, c.ffn_biases = true;
+  c.attention.biases = Biases::all, c.attention.qk_norm = QkNorm::head;
+  c.attention.rope.factors = {1, 2, 3};
+  return c;
+}
+
 MaskPlan plan_of(std::vector<int64_t> segments) {
   MaskPlan p;
   p.segments = std::move(segments);
@@ -30,7 +39,9 @@ struct Made {
 };
 
 TEST(Stack, GradientOfInputAndEveryWeight) {
-  for (const StackConfig& c : {small(), small(3), small(0, RopePairs::half), small(0, RopePairs::interleaved, 1)}) {
+  for (const StackConfig& c :
+       {small(), small(3), small(0, RopePairs::half), small(0, RopePairs::interleaved, 1), rich(Ffn::swiglu),
+        rich(Ffn::gelu, NormPlace::post), rich(Ffn::gelu_tanh), rich(Ffn::relu)}) {
     Made m(c);
     const MaskPlan plan = plan_of({0, 5, 9});
     for (const auto& [name, item] : m.parameters.items())
@@ -38,8 +49,8 @@ TEST(Stack, GradientOfInputAndEveryWeight) {
   }
 }
 
-TEST(Stack, RecomputedBlocksGiveTheSameGradients) {
-  Made m(small(3));
+void expect_recomputed(const StackConfig& c) {
+  Made m(c);
   const MaskPlan plan = plan_of({0, 4, 9});
   const auto gradients = [&](bool recompute) {
     m.parameters.clear_grads();
@@ -51,6 +62,11 @@ TEST(Stack, RecomputedBlocksGiveTheSameGradients) {
   };
   const auto plain = gradients(false), again = gradients(true);
   for (size_t i = 0; i < plain.size(); ++i) EXPECT_TRUE(at::equal(plain[i], again[i])) << i;
+}
+
+TEST(Stack, RecomputedBlocksGiveTheSameGradients) {
+  expect_recomputed(small(3));
+  expect_recomputed(rich(Ffn::gelu, NormPlace::post));
 }
 
 TEST(Stack, SegmentsAreIsolatedAndCausal) {

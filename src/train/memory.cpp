@@ -33,10 +33,10 @@ double stack_bytes(const nn::StackConfig& s, const MemoryShape& shape, double ro
 
 double activation_bytes(const ModelConfig& m, const MemoryShape& shape) {
   const auto N = static_cast<double>(shape.units), row = static_cast<double>(shape.row);
-  constexpr double kHead = 4 * 3 * 260;  // logits, their softmax and gradient
+  const double head = 4 * 3 * static_cast<double>(m.vocabulary());  // logits, their softmax and gradient
   if (m.kind == ModelKind::transformer) {
     const nn::StackConfig s = m.stack.value_or(nn::StackConfig{});
-    return stack_bytes(s, shape, N, row) + N * (kHead + 16 * static_cast<double>(s.width));
+    return stack_bytes(s, shape, N, row) + N * (head + 16 * static_cast<double>(s.width));
   }
   const nn::StackConfig e = m.encoder.value_or(nn::StackConfig{}), g = m.global.value_or(nn::StackConfig{}),
                         d = m.decoder.value_or(nn::StackConfig{});
@@ -45,7 +45,7 @@ double activation_bytes(const ModelConfig& m, const MemoryShape& shape) {
       stack_bytes(e, shape, N, row) + stack_bytes(d, shape, N, row) + stack_bytes(g, shape, P, row / shape.mean_patch);
   const double cross = static_cast<double>(d.layers) + 1;
   bytes += cross * (N * 24 * static_cast<double>(d.width) + P * k * 16 * static_cast<double>(d.width));
-  return bytes + N * (kHead + 32 * static_cast<double>(e.width));
+  return bytes + N * (head + 32 * static_cast<double>(e.width));
 }
 
 }  // namespace

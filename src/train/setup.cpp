@@ -77,8 +77,7 @@ Precision precision_of(const Config& c) {
   if (c.train.precision == TrainPrecision::fp32) return Precision::fp32;
   OCTET_CHECK(bad_config, bf16_available(),
               "train.precision = \"bf16\": this processor has no AVX512_BF16; use \"fp32\"");
-  OCTET_CHECK(bad_config, fits, "train.precision = \"bf16\" takes heads up to {} wide; use \"fp32\"",
-              nn::StackConfig::kBf16HeadWidth);
+  OCTET_CHECK(bad_config, fits, "train.precision = \"bf16\" takes {}; use \"fp32\"", nn::StackConfig::kFitsBf16);
   return Precision::bf16;
 }
 

@@ -2,46 +2,18 @@
 
 #include "base/json.hpp"
 #include "data/codec.hpp"
+#include "models/hf_config.hpp"
 
 namespace octet {
 
 namespace {
 
-constexpr int64_t kMost = (int64_t{1} << 31) - 1;  // of any size in a config
-
-int64_t size_at(const JsonObject& o, const char* key, std::optional<int64_t> absent = {}) {
-  return o.integer(key, 0, kMost, absent);
-}
-
-// What octet computes in one way only; absent means that way.
-void expect_text(const JsonObject& o, const char* key, const std::string& only) {
-  if (o.has(key) && o.get<std::string>(key) != only) o.refuse(key, format("\"{}\"", only));
-}
-void expect_id(const JsonObject& o, const char* key, int64_t only) {
-  if (o.has(key) && o.get<int64_t>(key) != only) o.refuse(key, format("{}", only));
-}
-
-double read_theta(const JsonObject& s, double absent) {
-  if (s.has("rope_scaling")) s.refuse("rope_scaling", "null");
-  if (!s.has("rope_parameters")) return s.find<double>("rope_theta").value_or(absent);
-  const JsonObject rope = s.object("rope_parameters");
-  expect_text(rope, "rope_type", "default");
-  return rope.find<double>("rope_theta").value_or(absent);
-}
+using namespace hf;
 
 nn::StackConfig read_stack(const JsonObject& s, int64_t window, double theta) {
-  expect_text(s, "hidden_act", "silu");
   expect_id(s, "vocab_size", ByteCodec::kVocab);
-  nn::StackConfig c;
-  c.layers = s.integer("num_hidden_layers", 0, 1024);
-  c.width = s.integer("hidden_size", 2, 1 << 20);
-  c.hidden = s.integer("intermediate_size", 1, kMost);
-  c.norm_eps = s.find<double>("rms_norm_eps").value_or(s.find<double>("norm_eps").value_or(1e-5));
-  c.attention.heads = s.integer("num_attention_heads", 1, 1024);
-  c.attention.kv_heads = s.integer("num_key_value_heads", 1, 1024, c.attention.heads);
-  c.attention.head_dim = size_at(s, "head_dim", 0);
+  nn::StackConfig c = read_llama_stack(s, s.find<double>("norm_eps").value_or(1e-5), theta);
   c.attention.window = window;
-  c.attention.rope.theta = read_theta(s, theta);
   return c;
 }
 

@@ -3,56 +3,46 @@
 #include "models/blt/hf_config.hpp"
 #include "models/weights.hpp"
 
-#include <set>
-
 namespace octet {
 
 namespace {
-using Names = std::vector<std::pair<std::string, std::string>>;
-
-void add_block_names(Names& out, const std::string& native, const std::string& published, int64_t layers) {
-  static constexpr std::pair<const char*, const char*> kParts[] = {
-      {"norm1", "input_layernorm"},    {"attn.wq", "self_attn.q_proj"}, {"attn.wk", "self_attn.k_proj"},
-      {"attn.wv", "self_attn.v_proj"}, {"attn.wo", "self_attn.o_proj"}, {"norm2", "post_attention_layernorm"},
-      {"ffn.w1", "mlp.gate_proj"},     {"ffn.w3", "mlp.up_proj"},       {"ffn.w2", "mlp.down_proj"}};
-  for (int64_t l = 0; l < layers; ++l)
-    for (const auto& [ours, theirs] : kParts)
-      out.emplace_back(format("{}layers.{}.{}.weight", native, l, ours),
-                       format("{}layers.{}.{}.weight", published, l, theirs));
-}
-
-void add_cross_names(Names& out, const std::string& native, const std::string& published, size_t n) {
+void add_cross_names(HfNames& out, const std::string& native, const std::string& published, size_t n) {
   static constexpr std::pair<const char*, const char*> kParts[] = {{"norm_q", "q_norm"}, {"norm_kv", "k_norm"},
                                                                    {"wq", "q_proj"},     {"wk", "k_proj"},
                                                                    {"wv", "v_proj"},     {"wo", "o_proj"}};
   for (size_t i = 0; i < n; ++i)
     for (const auto& [ours, theirs] : kParts)
-      out.emplace_back(format("{}cross.{}.{}.weight", native, i, ours),
-                       format("{}cross_attn_layers.{}.{}.weight", published, i, theirs));
+      out.push_back({format("{}cross.{}.{}.weight", native, i, ours),
+                     format("{}cross_attn_layers.{}.{}.weight", published, i, theirs)});
 }
 }  // namespace
 
-Names hf_blt_names(const Blt& model) {
+HfNames hf_blt_names(const Blt& model) {
   const ModelConfig& c = model.config();
-  Names out;
-  out.emplace_back("encoder.embed.weight", c.tied ? "lm_head.weight" : "model.local_encoder.embed_tokens.weight");
-  if (c.hash) out.emplace_back("encoder.hash.*", "model.encoder_hash_tok_embedding.weight");
-  add_block_names(out, "encoder.", "model.local_encoder.", c.encoder->layers);
-  out.emplace_back("encoder.pool.weight", "model.local_encoder.patch_embedding_projection.weight");
+  const Parameters& parameters = const_cast<Blt&>(model).parameters();
+  HfNames out;
+  out.push_back({"encoder.embed.weight", c.tied ? "lm_head.weight" : "model.local_encoder.embed_tokens.weight"});
+  const auto tables = static_cast<int64_t>(model.weights().hash.size());
+  for (int64_t t = 0; t < tables; ++t)
+    out.push_back({format("encoder.hash.{}.weight", t), "model.encoder_hash_tok_embedding.weight", t, tables});
+  add_block_names(out, parameters, "encoder.", "model.local_encoder.layers.", c.encoder->layers, llama_block_parts());
+  out.push_back({"encoder.pool.weight", "model.local_encoder.patch_embedding_projection.weight"});
   add_cross_names(out, "encoder.", "model.local_encoder.", model.weights().encoder_cross.size());
   if (model.weights().global_in)
-    out.emplace_back("global.in.weight", "model.global_transformer.token_embedding_projection.weight");
-  add_block_names(out, "global.", "model.global_transformer.", c.global->layers);
-  out.emplace_back("decoder.patch.weight", "model.local_decoder.patch_embedding_projection.weight");
+    out.push_back({"global.in.weight", "model.global_transformer.token_embedding_projection.weight"});
+  add_block_names(out, parameters, "global.", "model.global_transformer.layers.", c.global->layers,
+                  llama_block_parts());
+  out.push_back({"decoder.patch.weight", "model.local_decoder.patch_embedding_projection.weight"});
   add_cross_names(out, "decoder.", "model.local_decoder.", model.weights().decoder_cross.size());
-  add_block_names(out, "decoder.", "model.local_decoder.", c.decoder->layers);
-  out.emplace_back("decoder.final_norm.weight", "model.local_decoder.norm.weight");
-  if (!c.tied) out.emplace_back("decoder.head.weight", "lm_head.weight");
+  add_block_names(out, parameters, "decoder.", "model.local_decoder.layers.", c.decoder->layers, llama_block_parts());
+  out.push_back({"decoder.final_norm.weight", "model.local_decoder.norm.weight"});
+  if (!c.tied) out.push_back({"decoder.head.weight", "lm_head.weight"});
   if (c.patcher->stack) {
-    out.emplace_back("patcher.embed.weight", "model.patcher.embed_tokens.weight");
-    add_block_names(out, "patcher.", "model.patcher.", c.patcher->stack->layers);
-    out.emplace_back("patcher.final_norm.weight", "model.patcher.norm.weight");
-    out.emplace_back("patcher.head.weight", "model.patcher.lm_head.weight");
+    out.push_back({"patcher.embed.weight", "model.patcher.embed_tokens.weight"});
+    add_block_names(out, parameters, "patcher.", "model.patcher.layers.", c.patcher->stack->layers,
+                    llama_block_parts());
+    out.push_back({"patcher.final_norm.weight", "model.patcher.norm.weight"});
+    out.push_back({"patcher.head.weight", "model.patcher.lm_head.weight"});
   }
   return out;
 }
@@ -63,25 +53,9 @@ std::unique_ptr<Blt> load_hf_blt(Context& context, const std::string& folder, co
   check_size(file, config);
   auto model = std::make_unique<Blt>(config);
   const bool asks_model = model->entropy_model() != nullptr;
-  std::set<std::string> left;
-  for (const std::string& name : file.names())  // a rule that asks no entropy model leaves the file's unread
-    if (asks_model || !name.starts_with("model.patcher.")) left.insert(name);
-  for (const auto& [native, published] : hf_blt_names(*model)) {
-    OCTET_CHECK(bad_file, file.has(published), "{}: tensor \"{}\" is missing", file.path(), published);
-    left.erase(published);
-    if (native == "encoder.hash.*") {  // one fused table: table t in rows [t V, (t+1) V)
-      const auto& tables = model->weights().hash;
-      const int64_t rows = model->config().hash->ngrams.rows, width = model->config().encoder->width;
-      check_shape(file, published, {rows * int64_t(tables.size()), width});
-      for (size_t t = 0; t < tables.size(); ++t) read_values(file, published, int64_t(t) * rows * width, *tables[t]);
-      continue;
-    }
-    Parameter& p = model->parameters().at(native);
-    check_shape(file, published, p.value.sizes().vec());
-    read_values(file, published, 0, p);
-  }
-  OCTET_CHECK(bad_file, left.empty(), "{}: unexpected tensor \"{}\" ({} in all)", file.path(),
-              left.empty() ? "" : *left.begin(), left.size());
+  read_hf_weights(file, model->parameters(), hf_blt_names(*model), [&](const std::string& name) {
+    return !asks_model && name.starts_with("model.patcher.");  // a rule that asks no entropy model leaves the file's
+  });
   return model;
 }
 

@@ -4,12 +4,13 @@
 #include "base/context.hpp"
 #include "data/formats/safetensors.hpp"
 #include "models/blt/blt.hpp"
+#include "models/hf_names.hpp"
 #include "models/registry.hpp"
 
 namespace octet {
 
-/// Native parameter name -> published name. The fused hash table is listed once, under "encoder.hash.*".
-std::vector<std::pair<std::string, std::string>> hf_blt_names(const Blt& model);
+/// The hash tables are parts of one published table.
+HfNames hf_blt_names(const Blt& model);
 
 /// Config and weights; every tensor must be there, none may be left over, all shapes must fit the config.
 std::unique_ptr<Blt> load_hf_blt(Context& context, const std::string& folder, const LoadOptions& options);

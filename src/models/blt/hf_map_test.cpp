@@ -40,12 +40,9 @@ using Tensors = std::map<std::string, Tensor>;
 /// What a file of this config holds.
 Tensors tensors_of(const Blt& model) {
   Tensors out;
-  const HashConfig& hash = *model.config().hash;
-  for (const auto& [native, published] : hf_blt_names(model)) {
-    std::vector<int64_t> shape = {hash.ngrams.tables() * hash.ngrams.rows, model.config().encoder->width};
-    if (native != "encoder.hash.*") shape = const_cast<Blt&>(model).parameters().at(native).value.sizes().vec();
-    out[published] = random_f32(shape, out.size());
-  }
+  for (const auto& [name, t] : published_tensors(const_cast<Blt&>(model).parameters(), hf_blt_names(model),
+                                                 [](const Parameter& p) { return p.value; }))
+    out[name] = random_f32(t.sizes().vec(), out.size());
   return out;
 }
 
@@ -80,7 +77,7 @@ struct BadValue {
 
 const BadValue kBadValues[] = {
     {"/model_type", "3", "config.json: `model_type` is 3, expected a string"},
-    {"/model_type", "\"llama\"", "`model_type` is \"llama\", expected \"blt\""},
+    {"/model_type", "\"gemma\"", "`model_type` is \"gemma\", expected \"blt\""},
     {"/patching_mode", "7", "`patching_mode` is 7, expected a string"},
     {"/patching_mode", "\"bpe\"", "`patching_mode` is \"bpe\", expected entropy, space, static or byte"},
     {"/patching_threshold", "\"1.3\"", "`patching_threshold` is \"1.3\", expected a number"},

@@ -27,7 +27,8 @@ struct BltDecoder {
         decoder_patch({m.weights().decoder_patch->value}, packer),
         decoder_cross(crosses(m.weights().decoder_cross, m, packer)),
         decoder(m.decoder(), packer),
-        head(m.weights().final_norm->value, m.weights().head->value, m.config().decoder->norm_eps, packer) {}
+        head(nn::RowNorm(m.weights().final_norm, nullptr, m.config().decoder->norm_eps), nullptr,
+             m.weights().head->value, packer) {}
   static std::vector<nn::CrossDecoder> crosses(const std::vector<nn::CrossWeights>& weights, const Blt& m,
                                                nn::WeightPacker& packer) {
     std::vector<nn::CrossDecoder> out;

@@ -7,27 +7,43 @@
 
 namespace octet {
 
-Transformer::Transformer(const ModelConfig& config) : config_(checked(config)) {
+Transformer::Transformer(const ModelConfig& config, std::shared_ptr<const Codec> codec)
+    : config_(checked(config)), codec_(std::move(codec)) {
   const nn::StackConfig& s = *config_.stack;
-  const int64_t V = codec_.vocab();
-  embedding_ = parameters_.add("embed.weight", {V, s.width});
+  const int64_t V = config_.vocabulary(), D = s.width, E = config_.id_width();
+  if (!codec_ && config_.vocab == 0) codec_ = std::make_shared<ByteCodec>();
+  if (!codec_) codec_ = std::make_shared<IdCodec>(V, -1, -1);
+  OCTET_CHECK(bad_config, codec_->vocab() <= V, "model.vocab = {}, the tokenizer has {} ids", V, codec_->vocab());
+  embedding_ = parameters_.add("embed.weight", {V, E});
+  if (config_.position_rows()) positions_ = parameters_.add("position.weight", {config_.position_rows(), D});
+  if (E != D) in_ = parameters_.add("in.weight", {D, E});
   stack_ = std::make_unique<nn::Stack>(s, parameters_, "");
-  final_norm_ = parameters_.add("final_norm.weight", {s.width});
-  if (!tied()) head_ = parameters_.add("head.weight", {V, s.width});
+  if (s.final_norm) {
+    final_norm_ = parameters_.add("final_norm.weight", {D});
+    if (s.norm == nn::Norm::layer) final_norm_bias_ = parameters_.add("final_norm.bias", {D});
+  }
+  if (E != D) out_ = parameters_.add("out.weight", {E, D});
+  if (!tied()) head_ = parameters_.add("head.weight", {V, E});
 }
 
 void Transformer::initialise(uint64_t seed) {
-  const double sigma = 1 / std::sqrt(double(config_.stack->width));
-  nn::fill_normal(*embedding_, sigma, seed);
+  const double by_width = 1 / std::sqrt(double(config_.stack->width)),
+               by_id = 1 / std::sqrt(double(config_.id_width()));
+  nn::fill_normal(*embedding_, by_id, seed);
+  if (positions_) nn::fill_normal(*positions_, by_width, seed);
+  if (in_) nn::fill_normal(*in_, by_id, seed);
   stack_->initialise(seed);
-  nn::fill_constant(*final_norm_, 1);
-  if (!tied()) nn::fill_normal(*head_, sigma, seed);
+  if (final_norm_) nn::fill_constant(*final_norm_, 1);
+  if (out_) nn::fill_normal(*out_, by_width, seed);
+  if (!tied()) nn::fill_normal(*head_, by_id, seed);
 }
 
 Traits Transformer::traits() const {
   Traits t;
   t.kind = "transformer";
+  t.unit = config_.vocab ? "token" : "byte";
   t.context = config_.context;
+  t.bos = codec_->bos() >= 0;
   return t;
 }
 
@@ -35,28 +51,52 @@ nn::MaskPlan byte_plan(const Batch& batch, bool document_cuts) {
   return {document_cuts ? batch.docs : batch.rows, batch.positions, true};
 }
 
+std::vector<int32_t> position_rows(std::span<const int32_t> positions, const ModelConfig& config) {
+  std::vector<int32_t> rows(positions.begin(), positions.end());
+  for (int32_t& row : rows) {
+    OCTET_CHECK(bad_input, row < config.context, "position {}, expected at most {} (model.context)", row,
+                config.context - 1);
+    row += static_cast<int32_t>(config.position_offset);
+  }
+  return rows;
+}
+
+Tensor Transformer::embed(const Batch& batch, Precision precision) const {
+  Tensor x = nn::embed(batch.ids, embedding_, {}, {}, 1.0);
+  if (in_) x = nn::linear(x, in_->value, precision);
+  if (positions_) x = x + nn::embed(position_rows(batch.positions, config_), positions_, {}, {}, 1.0);
+  return x;
+}
+
 Tensor Transformer::hidden(const Batch& batch, const nn::BlockMode& mode) const {
-  const Tensor x = nn::embed(batch.ids, embedding_, {}, {}, 1.0);
-  return stack_->forward(x, byte_plan(batch, config_.eos_cuts), mode);
+  OCTET_CHECK(bad_config, mode.precision == Precision::fp32 || config_.fits_bf16(),
+              "this model runs in fp32: bf16 takes {}", nn::StackConfig::kFitsBf16);
+  return stack_->forward(embed(batch, mode.precision), byte_plan(batch, config_.eos_cuts), mode);
+}
+
+Tensor Transformer::head_rows(const Tensor& x, Precision precision) const {
+  const Tensor y = final_norm_ ? nn::norm(x, *config_.stack, final_norm_, final_norm_bias_) : x;
+  return out_ ? nn::linear(y, out_->value, precision) : y;
 }
 
 Tensor Transformer::logits_of(const Tensor& x, Precision precision) const {
-  const double eps = config_.stack->norm_eps;
-  if (precision == Precision::bf16) return nn::fast::head_logits(x, final_norm_->value, head()->value, eps);
-  return at::linear(nn::rms_norm(x, final_norm_->value, eps), head()->value);
+  if (precision == Precision::bf16 && final_norm_)
+    return nn::fast::head_logits(x, final_norm_->value, head()->value, config_.stack->norm_eps);
+  return nn::linear(head_rows(x, precision), head()->value, precision);
 }
 
 Outputs Transformer::forward(const Batch& batch, const ForwardOptions& options) {
-  batch.check(codec_.vocab());
+  batch.check(config_.vocabulary());
   check_context(batch, config_.context);
-  const nn::BlockMode mode{options.precision, options.recompute};
-  const double eps = config_.stack->norm_eps;
-  const Tensor x = hidden(batch, mode);
+  const Precision precision = options.precision;
+  const Tensor x = hidden(batch, {precision, options.recompute});
   Outputs out;
-  if (options.want.nll)
-    out.nll = nn::head_nll(x, final_norm_->value, head()->value, batch.targets, eps, options.precision);
-  if (options.want.logits) out.logits = logits_of(x, options.precision);
-  if (options.want.states) out.states = nn::rms_norm(x, final_norm_->value, eps);
+  if (options.want.nll && precision == Precision::bf16 && final_norm_)
+    out.nll = nn::head_nll(x, final_norm_->value, head()->value, batch.targets, config_.stack->norm_eps, precision);
+  else if (options.want.nll)
+    out.nll = nn::target_nll(logits_of(x, precision), batch.targets);
+  if (options.want.logits) out.logits = logits_of(x, precision);
+  if (options.want.states) out.states = head_rows(x, Precision::fp32);
   return out;
 }
 
@@ -85,7 +125,7 @@ std::vector<int32_t> Transformer::most_likely(const Batch& batch, Precision prec
 
 Model::Flops Transformer::flops_per_unit(int64_t context, double) const {
   const nn::StackConfig& s = *config_.stack;
-  return {flops::transformer(s, double(context), double(codec_.vocab())), 0};
+  return {flops::transformer(s, double(context), double(config_.vocabulary())), 0};
 }
 
 std::string Transformer::config_toml() const { return to_toml(config_); }

@@ -6,12 +6,37 @@
 
 namespace octet {
 
+namespace {
+
+std::optional<nn::RowNorm> final_norm_of(const Transformer& m) {
+  if (!m.final_norm()) return {};
+  return nn::RowNorm(m.final_norm(), m.final_norm_bias(), m.config().stack->norm_eps);
+}
+
+}  // namespace
+
 TransformerDecoder::TransformerDecoder(const Transformer& model, nn::WeightPacker& packer)
     : version(nn::version_of(const_cast<Transformer&>(model).parameters())),
       bf16(packer.bf16()),
-      embedding(model.embedding()->value.detach().to(at::kFloat).clone()),
+      width(model.config().stack->width),
+      position_offset(model.config().position_offset),
+      embedding(nn::floats_of(model.embedding()->value)),
+      positions(model.positions() ? nn::floats_of(model.positions()->value) : nn::Floats()),
+      in(model.in() ? std::optional(nn::PackedLinear({model.in()->value}, packer)) : std::nullopt),
       stack(model.stack(), packer),
-      head(model.final_norm()->value, model.head()->value, model.config().stack->norm_eps, packer) {}
+      head(final_norm_of(model), model.out(), model.head()->value, packer) {}
+
+void TransformerDecoder::embed(float* x, std::span<const int32_t> ids, std::span<const nn::DecodePlace> places) const {
+  const auto R = static_cast<int64_t>(ids.size()), D = width, E = in ? in->inputs() : D;
+  nn::Floats narrow(size_t(in ? R * E : 0));
+  float* rows = in ? narrow.data() : x;
+  for (int64_t r = 0; r < R; ++r) std::copy_n(embedding.data() + ids[size_t(r)] * E, E, rows + r * E);
+  if (in) in->apply(x, narrow.data(), R);
+  for (int64_t r = 0; !positions.empty() && r < R; ++r) {
+    const float* row = positions.data() + (places[size_t(r)].position + position_offset) * D;
+    for (int64_t d = 0; d < D; ++d) x[r * D + d] += row[d];
+  }
+}
 
 void TransformerTrack::truncate(int64_t length) {
   cache.truncate(length);
@@ -20,9 +45,8 @@ void TransformerTrack::truncate(int64_t length) {
 
 nn::Floats advance(const TransformerDecoder& decoder, std::span<TransformerTrack* const> tracks,
                    std::span<const int32_t> ids, const std::function<bool(int32_t)>& cuts) {
-  const int64_t D = decoder.embedding.size(1);
   const auto R = static_cast<int64_t>(ids.size());
-  nn::Floats x(size_t(R * D));
+  nn::Floats x(size_t(R * decoder.width));
   std::vector<nn::DecodePlace> places(ids.size());
   for (size_t r = 0; r < ids.size(); ++r)
     if (r == 0 || tracks[r] != tracks[r - 1]) tracks[r]->cache.forget();
@@ -32,8 +56,8 @@ nn::Floats advance(const TransformerDecoder& decoder, std::span<TransformerTrack
     t.cache.append(1);
     places[r] = {&t.cache, index, static_cast<int32_t>(index), t.segments.back()};
     if (cuts(ids[r])) t.segments.push_back(index + 1);
-    std::copy_n(decoder.embedding.data_ptr<float>() + ids[r] * D, D, x.data() + int64_t(r) * D);
   }
+  decoder.embed(x.data(), ids, places);
   for (int64_t l = 0; l < decoder.stack.config().layers; ++l) decoder.stack.block(l, x.data(), places);
   return x;
 }
@@ -109,23 +133,23 @@ std::unique_ptr<State> Transformer::start(const StateOptions& options) {
 
 Tensor Transformer::step(State& state, std::span<const int32_t> ids, bool last_only) {
   TransformerState& s = own(state);
-  check_step(ids, codec_.vocab(), s.length(), config_.context);
+  check_step(ids, config_.vocabulary(), s.length(), config_.context);
   return advance_states(std::array{&s}, [&] {
     s.held = std::min(s.max_rewind, s.held + static_cast<int64_t>(ids.size()));
     std::vector<Tensor> parts;
-    const auto cuts = [this](int32_t id) { return config_.eos_cuts && id == ByteCodec::kEos; };
+    const auto cuts = [this](int32_t id) { return config_.eos_cuts && id == codec_->eos(); };
     const auto n = static_cast<int64_t>(ids.size());
     for (int64_t at = 0; at < n; at += kPrefillRows) {
       const int64_t rows = std::min(kPrefillRows, n - at);
       const std::vector<TransformerTrack*> tracks(size_t(rows), &s.track);
       const nn::Floats x = advance(*s.decoder, tracks, ids.subspan(size_t(at), size_t(rows)), cuts);
-      const int64_t D = s.decoder->embedding.size(1);
+      const int64_t D = s.decoder->width;
       if (!last_only)
         parts.push_back(s.decoder->head.logits(x.data(), rows));
       else if (at + rows == n)
         parts.push_back(s.decoder->head.logits(x.data() + (rows - 1) * D, 1));
     }
-    return parts.empty() ? at::empty({0, codec_.vocab()}, at::kFloat) : at::cat(parts, 0);
+    return parts.empty() ? at::empty({0, config_.vocabulary()}, at::kFloat) : at::cat(parts, 0);
   });
 }
 
@@ -136,7 +160,7 @@ Tensor Transformer::step_batch(std::span<State* const> states, std::span<const i
   std::vector<TransformerTrack*> tracks;
   for (size_t r = 0; r < ids.size(); ++r) {
     TransformerState& s = own(*states[r]);
-    check_step(ids.subspan(r, 1), codec_.vocab(), s.length(), config_.context);
+    check_step(ids.subspan(r, 1), config_.vocabulary(), s.length(), config_.context);
     OCTET_CHECK(bad_input, s.decoder == own(*states[0]).decoder,
                 "states of one batch were started with different options or weights");
     live.push_back(&s);
@@ -146,7 +170,7 @@ Tensor Transformer::step_batch(std::span<State* const> states, std::span<const i
     for (TransformerState* s : live) s->held = std::min(s->max_rewind, s->held + 1);
     const auto& decoder = *live[0]->decoder;
     const nn::Floats x =
-        advance(decoder, tracks, ids, [this](int32_t id) { return config_.eos_cuts && id == ByteCodec::kEos; });
+        advance(decoder, tracks, ids, [this](int32_t id) { return config_.eos_cuts && id == codec_->eos(); });
     return decoder.head.logits(x.data(), static_cast<int64_t>(ids.size()));
   });
 }

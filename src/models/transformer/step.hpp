@@ -9,9 +9,14 @@ struct TransformerDecoder {
   TransformerDecoder(const Transformer& model, nn::WeightPacker& packer);
   int64_t version;
   bool bf16;
-  Tensor embedding;  // [V,D] f32
+  int64_t width, position_offset;
+  nn::Floats embedding, positions;     // [V,E]; [rows,D] or empty
+  std::optional<nn::PackedLinear> in;  // where E != D
   nn::StackDecoder stack;
   nn::HeadDecoder head;
+
+  /// x [R,D] of ids at positions.
+  void embed(float* x, std::span<const int32_t> ids, std::span<const nn::DecodePlace> places) const;
 };
 
 /// One sequence: its cache and the ends of documents in it.
