@@ -1,4 +1,4 @@
-// Decoders in published layouts against transformers: shared/golden/{llama,opt}.
+// Decoders in published layouts against transformers: shared/golden/{llama,opt}, and the fixtures of tests/golden.
 #include "tests/support/golden.hpp"
 #include "base/error.hpp"
 #include "models/parameter_count.hpp"
@@ -57,8 +57,7 @@ std::vector<int32_t> greedy(Model& model, const std::vector<int32_t>& prompt, si
   }
 }
 
-TEST_P(Decoders, ReproduceTheReference) {
-  OCTET_NEEDS_SHARED(folder, std::string("golden/") + GetParam().folder);
+void expect_reference(const std::string& folder, int64_t gradients) {
   Context context = test_context();
   const HfModel published = read_hf_config(context, folder);
   const auto model = load_hf_transformer(context, folder, published);
@@ -91,7 +90,20 @@ TEST_P(Decoders, ReproduceTheReference) {
     EXPECT_LT(nmse(got.narrow(0, first, n), tensor_of(want, "grad64." + name).narrow(0, first, n)), 1e-9) << name;
     ++compared;
   }
-  EXPECT_GE(compared, GetParam().gradients);
+  EXPECT_GE(compared, gradients);
+}
+
+TEST_P(Decoders, ReproduceTheReference) {
+  OCTET_NEEDS_SHARED(folder, std::string("golden/") + GetParam().folder);
+  expect_reference(folder, GetParam().gradients);
+}
+
+TEST(Fixtures, ReproduceTheReference) {
+  for (const auto& [name, gradients] :
+       {std::pair{"qwen2", 27}, {"qwen3", 24}, {"mistral", 21}, {"gpt2", 28}, {"opt_bare", 14}}) {
+    SCOPED_TRACE(name);
+    expect_reference(source_path(std::string("tests/golden/") + name), gradients);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Golden, Decoders,
