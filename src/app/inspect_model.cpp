@@ -31,7 +31,7 @@ ModelReport describe(const ModelConfig& c) {
   r.parameters = n.trained();
   r.hash_parameters = n.hash;
   r.context = c.context;
-  if (c.kind == ModelKind::transformer) {
+  if (c.kind != ModelKind::blt) {
     r.stacks = {stack_report("stack", *c.stack, n.stack)};
     return r;
   }

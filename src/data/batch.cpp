@@ -21,9 +21,10 @@ void Batch::check(int64_t vocab) const {
   const auto n = ids.size();
   OCTET_CHECK(bad_input, n > 0, "batch: no ids");
   OCTET_CHECK(bad_input,
-              targets.size() == n && weights.size() == n && positions.size() == n && (term.empty() || term.size() == n),
-              "batch: {} ids, {} targets, {} weights, {} positions, {} terms: expected equal numbers", n,
-              targets.size(), weights.size(), positions.size(), term.size());
+              targets.size() == n && weights.size() == n && positions.size() == n &&
+                  (term.empty() || term.size() == n) && (types.empty() || types.size() == n),
+              "batch: {} ids, {} targets, {} weights, {} positions, {} terms, {} types: expected equal numbers", n,
+              targets.size(), weights.size(), positions.size(), term.size(), types.size());
   for (size_t i = 0; i < n; ++i) {
     OCTET_CHECK(bad_input, ids[i] >= 0 && ids[i] < vocab, "batch: ids[{}] = {}, expected 0..{}", i, ids[i], vocab - 1);
     OCTET_CHECK(bad_input, targets[i] >= -1 && targets[i] < vocab, "batch: targets[{}] = {}, expected -1..{}", i,

@@ -17,6 +17,7 @@ struct Batch {
   std::vector<float> weights;      // [N] weight of the target's loss; 0 = context
   std::vector<uint8_t> term;       // [N] which loss sum the target belongs to (0 = text); empty: all 0
   std::vector<int32_t> positions;  // [N] position in the row; explicit, never derived again
+  std::vector<uint8_t> types;      // [N] encoders: which text of a pair (BERT's token types); empty: all 0
   std::vector<int64_t> rows;       // [R+1] cuts: row r is [rows[r], rows[r+1])
   std::vector<int64_t> docs;       // [D+1] cuts, every row cut among them
   std::vector<int32_t> source;     // [D] where the document came from; empty: unknown

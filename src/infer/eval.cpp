@@ -120,6 +120,7 @@ std::vector<Found> score(Context& context, Model& model, const DocumentSet& text
 
 Report run(Context& context, const Config& config) {
   const auto model = load_for_inference(context, config.model, config.hf_compat);
+  OCTET_CHECK(bad_input, model->traits().predicts, "{}: predicts no text, so it has no bits per byte", config.model);
   const Precision precision = forward_precision(config.precision);
   const Windows w = windows_of(context, config, model->traits());
   const DocumentSet text = read_documents(context, config.text);

@@ -215,6 +215,26 @@ TEST_F(Jobs, ScoreOfIdsTakesThemAsGiven) {
   EXPECT_EQ(alone.rows[0].log_probabilities, both.rows[0].log_probabilities);
 }
 
+TEST_F(Jobs, AnEncoderHasStatesAndPredictsNothing) {
+  const std::string name = model(tiny_encoder_config());
+  score_job::Config c{.model = name, .ids = file("i.json", "[[5,9,7],[8]]"), .out = scratch_ / "s.safetensors"};
+  score_job::run(context_, c);
+  const Safetensors got = open_safetensors(*context_.files, c.out);
+  EXPECT_EQ(got.names(), (std::vector<std::string>{"0.ids", "1.ids", "0.states", "1.states"}));
+  const Tensor want = tiny_model(tiny_encoder_config())
+                          ->forward(single_row({5, 9, 7}, -1), {.want = {.states = true}})
+                          .states.contiguous();
+  EXPECT_EQ(got.f32("0.states"), std::vector<float>(want.data_ptr<float>(), want.data_ptr<float>() + want.numel()));
+  expect_error(Code::usage, "an encoder predicts nothing",
+               [&] { score_job::run(context_, {.model = name, .ids = c.ids}); });
+  expect_error(Code::bad_input, "predicts no text",
+               [&] { eval_job::run(context_, {.model = name, .text = {file("t", "abc")}}); });
+  expect_error(Code::bad_input, "no tokenizer",
+               [&] { score_job::run(context_, {.model = name, .text = file("t", "a"), .out = c.out}); });
+  expect_error(Code::bad_input, "cannot generate",
+               [&] { generate_job::run(context_, {.model = name, .prompt = "a"}); });
+}
+
 TEST_F(Jobs, ScoreChecksItsTargetFirst) {
   const auto refused = [&](const std::string& out, const char* part) {
     expect_error(Code::bad_file, part,

@@ -61,12 +61,14 @@ std::vector<Row> read_rows(Context& context, const Config& c, const Model& model
   return {row_of_text(model, read_row_text(context, c.text), c.text)};
 }
 
-// Fills the row; its logits [T,V].
+// Fills the row; its logits [T,V], or of a model that predicts nothing its states [T,D].
 Tensor score(Model& model, Row& row, Precision precision) {
   const at::NoGradGuard no_grad;
   const std::vector<int32_t> ids(row.ids.begin(), row.ids.end());
-  const Outputs out =
-      model.forward(single_row(ids, model.codec().eos()), {.want = {.logits = true}, .precision = precision});
+  const bool predicts = model.traits().predicts;
+  const Outputs out = model.forward(single_row(ids, model.codec().eos()),
+                                    {.want = {.logits = predicts, .states = !predicts}, .precision = precision});
+  if (!predicts) return out.states.to(at::kCPU, at::kFloat).contiguous();
   const Tensor logits = out.logits.to(at::kCPU, at::kFloat).contiguous();
   for (size_t i = 0; i + 1 < ids.size(); ++i)
     row.log_probabilities.push_back(
@@ -83,14 +85,15 @@ ByteView view(const T* data, size_t n) {
   return {reinterpret_cast<const char*>(data), n * sizeof(T)};
 }
 
-void add_tensors(std::vector<TensorSource>& out, size_t r, const Row& row, const Tensor& logits) {
+void add_tensors(std::vector<TensorSource>& out, size_t r, const Row& row, const Tensor& values, bool predicts) {
   const auto name = [r](const char* what) { return format("{}.{}", r, what); };
   const int64_t T = std::ssize(row.ids);
   out.push_back(tensor_view(name("ids"), DType::i64, {T}, view(row.ids.data(), row.ids.size())));
   if (!row.offsets.empty())
     out.push_back(tensor_view(name("offsets"), DType::i64, {T, 2}, view(row.offsets.data(), row.offsets.size())));
-  out.push_back(tensor_view(name("logits"), DType::f32, {T, logits.size(1)},
-                            view(logits.const_data_ptr<float>(), static_cast<size_t>(logits.numel()))));
+  out.push_back(tensor_view(name(predicts ? "logits" : "states"), DType::f32, {T, values.size(1)},
+                            view(values.const_data_ptr<float>(), static_cast<size_t>(values.numel()))));
+  if (!predicts) return;
   out.push_back(tensor_view(name("logprobs"), DType::f64, {T - 1},
                             view(row.log_probabilities.data(), row.log_probabilities.size())));
   if (!row.entropies.empty())
@@ -137,6 +140,9 @@ void print(Context& context, const Report& report, const Codec& codec) {
 Report run(Context& context, const Config& config) {
   if (!config.out.empty()) context.files->check_target(config.out);
   const auto model = load_for_inference(context, config.model, config.hf_compat);
+  const bool predicts = model->traits().predicts;
+  OCTET_CHECK(usage, predicts || !config.out.empty(),
+              "an encoder predicts nothing; --out FILE.safetensors gets its states");
   const Precision precision = forward_precision(config.precision);
   Report report{config.model, config.out, read_rows(context, config, *model)};
   std::vector<Tensor> logits;
@@ -158,7 +164,7 @@ Report run(Context& context, const Config& config) {
   warn_of_patches(context, units, patches);
   if (!config.out.empty()) {
     std::vector<TensorSource> tensors;
-    for (size_t r = 0; r < report.rows.size(); ++r) add_tensors(tensors, r, report.rows[r], logits[r]);
+    for (size_t r = 0; r < report.rows.size(); ++r) add_tensors(tensors, r, report.rows[r], logits[r], predicts);
     write(context, config.out, std::move(tensors));
     context.note(format("{}: {} units, rows: {}", config.out, units, report.rows.size()));
   } else if (!context.json) {
@@ -182,7 +188,7 @@ std::string to_json(const Report& report) {
       for (size_t i = 0; i < row.offsets.size(); i += 2) pairs.push_back({row.offsets[i], row.offsets[i + 1]});
       sink.field(name("offsets"), pairs);
     }
-    sink.field(name("logprobs"), row.log_probabilities);
+    if (row.log_probabilities.size() + 1 == row.ids.size()) sink.field(name("logprobs"), row.log_probabilities);
     if (!row.entropies.empty()) sink.field(name("entropies"), row.entropies);
     if (!row.patch_lengths.empty()) sink.field(name("patch_lengths"), row.patch_lengths);
   }

@@ -7,6 +7,11 @@ namespace octet {
 
 namespace {
 
+void check_no_encoder(const ModelConfig& c) {
+  OCTET_CHECK(bad_config, c.types == 0 && !c.pooler && !c.masked_head,
+              "model.types, model.pooler and model.masked_head belong to kind = \"encoder\"");
+}
+
 /// A stack inside a BLT; all of them read bytes or patches in order.
 void check_part(const nn::StackConfig& s, const std::string& where) {
   s.check(where);
@@ -31,6 +36,7 @@ void check_blt(ModelConfig& c) {
   if (!c.decoder) c.decoder.emplace();
   if (!c.cross) c.cross.emplace();
   if (!c.patcher) c.patcher.emplace();
+  check_no_encoder(c);
   check_part(*c.encoder, "model.encoder");
   check_part(*c.global, "model.global");
   check_part(*c.decoder, "model.decoder");
@@ -51,6 +57,20 @@ void check_blt(ModelConfig& c) {
               "model.cross.kv_heads = {} does not divide model.cross.heads = {}", c.cross->kv_heads, c.cross->heads);
   if (c.hash) c.hash->ngrams.check("model.hash");
   check_patcher(c);
+}
+
+void check_transformer(const ModelConfig& c) {
+  check_no_encoder(c);
+  OCTET_CHECK(bad_config, c.stack->attention.causal,
+              "model.stack.attention.causal = false, expected true: a transformer predicts the next unit");
+}
+
+void check_encoder(const ModelConfig& c) {
+  OCTET_CHECK(bad_config, !c.stack->attention.causal && !c.stack->final_norm && c.stack->norm == nn::Norm::layer,
+              "model.stack: an encoder has attention.causal = false, final_norm = false and norm = \"layer\"");
+  OCTET_CHECK(bad_config, !c.stack->gated(), "model.stack.ffn = \"swiglu\", expected gelu, gelu_tanh or relu");
+  OCTET_CHECK(bad_config, c.embed_width == 0, "model.embed_width = {} belongs to kind = \"transformer\"",
+              c.embed_width);
 }
 
 }  // namespace
@@ -78,15 +98,17 @@ ModelConfig checked(ModelConfig c) {
                                      {"cross", bool(c.cross)},
                                      {"hash", bool(c.hash)},
                                      {"patcher", bool(c.patcher)}})
-    OCTET_CHECK(bad_config, !given, "model.{} belongs to kind = \"blt\"; a transformer has model.stack", table);
+    OCTET_CHECK(bad_config, !given, "model.{} belongs to kind = \"blt\"; other models have model.stack", table);
   if (!c.stack) c.stack.emplace();
   c.stack->check("model.stack");
-  OCTET_CHECK(bad_config, c.stack->attention.causal,
-              "model.stack.attention.causal = false, expected true: a transformer predicts the next unit");
   const bool learned = c.stack->attention.positions == nn::Positions::learned;
   OCTET_CHECK(bad_config, !learned || c.context > 0, "model.context = 0, expected the number of learned positions");
   OCTET_CHECK(bad_config, learned || c.position_offset == 0,
               "model.position_offset = {} belongs to model.stack.attention.positions = \"learned\"", c.position_offset);
+  if (c.kind == ModelKind::transformer)
+    check_transformer(c);
+  else
+    check_encoder(c);
   return c;
 }
 

@@ -6,8 +6,8 @@
 
 namespace octet {
 
-enum class ModelKind { blt, transformer };
-OCTET_ENUM(ModelKind, blt, transformer)
+enum class ModelKind { blt, transformer, encoder };
+OCTET_ENUM(ModelKind, blt, transformer, encoder)
 
 enum class CrossResidual { double_, single };
 OCTET_ENUM(CrossResidual, double_, single)
@@ -63,6 +63,9 @@ struct ModelConfig {
   int64_t vocab = 0;
   int64_t embed_width = 0;
   int64_t position_offset = 0;
+  int64_t types = 0;
+  bool pooler = false;
+  bool masked_head = false;
   bool tied = false;
   bool eos_cuts = true;
   std::optional<nn::StackConfig> stack;
@@ -72,24 +75,30 @@ struct ModelConfig {
   std::optional<CrossAttentionConfig> cross;
   std::optional<HashConfig> hash;
   std::optional<ModelPatcherConfig> patcher;
-  OCTET_FIELDS(
-      ModelConfig,
-      OCTET_FIELD(kind, choice, "blt: byte latent transformer; transformer: plain decoder over bytes or tokens"),
-      OCTET_FIELD(context, range(0, 1 << 28), "longest row in units; 0 = no limit"),
-      OCTET_FIELD(vocab, range(0, 1 << 24), "ids that the model knows; 0 = the 260 of bytes"),
-      OCTET_FIELD(embed_width, range(0, 65536), "width of the table of ids; 0 = width, else matrices lead in and out"),
-      OCTET_FIELD(position_offset, range(0, 1 << 16),
-                  "learned positions: row of the table for position 0 (OPT, RoBERTa: 2)"),
-      OCTET_FIELD(tied, any, "the output layer shares the weights of the table of ids"),
-      OCTET_FIELD(eos_cuts, any, "attention ends at the end of a document (false: as transformers' BLT)"),
-      OCTET_FIELD(stack, any, "transformer: its blocks"), OCTET_FIELD(encoder, any, "blt: local encoder over bytes"),
-      OCTET_FIELD(global, any, "blt: latent transformer over patches"),
-      OCTET_FIELD(decoder, any, "blt: local decoder over bytes"),
-      OCTET_FIELD(patch_vectors, range(1, 64), "blt: vectors of the local width per patch (k)"),
-      OCTET_FIELD(max_patches, range(0, 1 << 28), "blt: most patches in a row; 0 = no limit"),
-      OCTET_FIELD(cross, any, "blt: cross-attention between bytes and patches"),
-      OCTET_FIELD(hash, any, "blt: hash n-gram embeddings"),
-      OCTET_FIELD(patcher, any, "blt: how bytes are cut into patches"))
+  OCTET_FIELDS(ModelConfig,
+               OCTET_FIELD(kind, choice,
+                           "blt: byte latent transformer; transformer: plain decoder over bytes or tokens; "
+                           "encoder: reads a whole text at once"),
+               OCTET_FIELD(context, range(0, 1 << 28), "longest row in units; 0 = no limit"),
+               OCTET_FIELD(vocab, range(0, 1 << 24), "ids that the model knows; 0 = the 260 of bytes"),
+               OCTET_FIELD(embed_width, range(0, 65536),
+                           "width of the table of ids; 0 = width, else matrices lead in and out"),
+               OCTET_FIELD(position_offset, range(0, 1 << 16),
+                           "learned positions: row of the table for position 0 (OPT, RoBERTa: 2)"),
+               OCTET_FIELD(types, range(0, 256), "encoder: rows of the table of token types (BERT: 2); 0 = no table"),
+               OCTET_FIELD(pooler, any, "encoder: a layer over the first state of a text"),
+               OCTET_FIELD(masked_head, any, "encoder: an output layer that guesses masked ids"),
+               OCTET_FIELD(tied, any, "the output layer shares the weights of the table of ids"),
+               OCTET_FIELD(eos_cuts, any, "attention ends at the end of a document (false: as transformers' BLT)"),
+               OCTET_FIELD(stack, any, "transformer, encoder: its blocks"),
+               OCTET_FIELD(encoder, any, "blt: local encoder over bytes"),
+               OCTET_FIELD(global, any, "blt: latent transformer over patches"),
+               OCTET_FIELD(decoder, any, "blt: local decoder over bytes"),
+               OCTET_FIELD(patch_vectors, range(1, 64), "blt: vectors of the local width per patch (k)"),
+               OCTET_FIELD(max_patches, range(0, 1 << 28), "blt: most patches in a row; 0 = no limit"),
+               OCTET_FIELD(cross, any, "blt: cross-attention between bytes and patches"),
+               OCTET_FIELD(hash, any, "blt: hash n-gram embeddings"),
+               OCTET_FIELD(patcher, any, "blt: how bytes are cut into patches"))
 
   int64_t vocabulary() const;  // vocab, or that of bytes
   /// Width of the rows in the table of ids and of the output layer. REQUIRES a checked config with a stack.

@@ -164,6 +164,38 @@ void read_gpt2(const JsonObject& o, HfModel& m) {
   c.stack = s;
 }
 
+/// `type`: bert or roberta, which counts its positions from the row after the padding id's.
+void read_bert(const JsonObject& o, const std::string& type, HfModel& m) {
+  ModelConfig& c = m.config;
+  const bool roberta = type == "roberta";
+  m.family = roberta ? HfFamily::roberta : HfFamily::bert;
+  expect_text(o, "position_embedding_type", "absolute");
+  expect_flag(o, "is_decoder", false);
+  c.kind = ModelKind::encoder;
+  c.position_offset = roberta ? o.integer("pad_token_id", 0, 1 << 15, 1) + 1 : 0;
+  c.context = o.integer("max_position_embeddings", c.position_offset + 1, kMost) - c.position_offset;
+  c.types = o.integer("type_vocab_size", 0, 256, 2);
+  c.tied = flag_at(o, "tie_word_embeddings", true);
+  if (o.has("architectures") && !o.list("architectures").empty()) {  // what the file is likely to hold
+    const std::string name = dump_json(o.list("architectures")[0]);
+    c.pooler = name.ends_with("Model\""), c.masked_head = name.ends_with("ForMaskedLM\"");
+  }
+  nn::StackConfig s;
+  s.width = o.integer("hidden_size", 2, 1 << 16);
+  s.layers = o.integer("num_hidden_layers", 0, 1024);
+  s.hidden = o.integer("intermediate_size", 1, kMost);
+  s.norm = nn::Norm::layer, s.norm_place = nn::NormPlace::post, s.final_norm = false;
+  s.norm_eps = o.find<double>("layer_norm_eps").value_or(1e-12);
+  s.ffn = activation_at(o, "hidden_act", "gelu");
+  if (roberta && s.ffn != nn::Ffn::gelu) o.refuse("hidden_act", "\"gelu\"");  // its output layer has gelu always
+  s.ffn_biases = true;
+  s.attention.heads = o.integer("num_attention_heads", 1, 1024);
+  s.attention.causal = false;
+  s.attention.positions = nn::Positions::learned;
+  s.attention.biases = nn::Biases::all;
+  c.stack = s;
+}
+
 }  // namespace
 
 HfModel read_hf_config(Context& context, const std::string& folder, const std::string& hf_compat) {
@@ -187,8 +219,11 @@ HfModel read_hf_config(Context& context, const std::string& folder, const std::s
     read_opt(top, m);
   else if (type == "gpt2")
     read_gpt2(top, m);
+  else if (type == "bert" || type == "roberta")
+    read_bert(top, type, m);
   else
-    top.refuse("model_type", "\"blt\", \"gpt2\", \"llama\", \"mistral\", \"opt\", \"qwen2\" or \"qwen3\"");
+    top.refuse("model_type",
+               "\"bert\", \"blt\", \"gpt2\", \"llama\", \"mistral\", \"opt\", \"qwen2\", \"qwen3\" or \"roberta\"");
   try {
     m.config = checked(m.config);
   } catch (const Error& e) {

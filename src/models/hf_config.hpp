@@ -7,8 +7,8 @@
 
 namespace octet {
 
-/// Which names its tensors have. llama: Llama, Mistral, Qwen2 and Qwen3 too.
-enum class HfFamily { blt, llama, opt, gpt2 };
+/// Which names its tensors have. llama: Mistral, Qwen2 and Qwen3 too; bert: MiniLM too.
+enum class HfFamily { blt, llama, opt, gpt2, bert, roberta };
 
 struct HfModel {
   HfFamily family = HfFamily::llama;

@@ -41,9 +41,10 @@ struct Outputs {
 
 /// Facts by which jobs accept or refuse a model.
 struct Traits {
-  std::string kind;           // "blt", "transformer"
+  std::string kind;           // "blt", "transformer", "encoder"
   std::string unit = "byte";  // what one id stands for
   bool causal = true;         // predicts the next unit from earlier ones only
+  bool predicts = true;       // nll and logits are of the next unit; false: of the unit itself, if there are any
   bool generates = true;
   std::string why_not;  // if !generates: the reason, a half sentence
   int64_t context = 0;  // longest row in units; 0 = no limit
@@ -101,5 +102,11 @@ class Model {
   /// The model's own TOML: `kind = ...` and its tables, as written into checkpoints.
   virtual std::string config_toml() const = 0;
 };
+
+struct ModelConfig;
+
+/// The codec of a model: the given one, or without one bytes, or bare ids where the config has another vocabulary.
+/// Throws Error(bad_config) for a codec with more ids than the model.
+std::shared_ptr<const Codec> codec_or_default(std::shared_ptr<const Codec> codec, const ModelConfig& config);
 
 }  // namespace octet

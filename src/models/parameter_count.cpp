@@ -40,6 +40,14 @@ double transformer(const ModelConfig& m) {
          static_cast<double>(m.position_rows()) * D + (E == D ? 0 : 2 * D * E);
 }
 
+double encoder(const ModelConfig& m) {
+  const nn::StackConfig& s = *m.stack;
+  const auto D = static_cast<double>(s.width), V = static_cast<double>(m.vocabulary());
+  const double dense = D * D + D, head = dense + norm(s) + V + (m.tied ? 0 : V * D);
+  return blocks(s) + (V + static_cast<double>(m.position_rows() + m.types)) * D + norm(s) + (m.pooler ? dense : 0) +
+         (m.masked_head ? head : 0);
+}
+
 /// The entropy model of a BLT.
 double byte_model(const nn::StackConfig& s) {
   ModelConfig m;
@@ -58,8 +66,8 @@ double cross(const nn::StackConfig& local, const CrossAttentionConfig& c) {
 
 ParameterCount count_parameters(const ModelConfig& m) {
   ParameterCount out;
-  if (m.kind == ModelKind::transformer) {
-    out.stack = whole(transformer(m));
+  if (m.kind != ModelKind::blt) {
+    out.stack = whole(m.kind == ModelKind::transformer ? transformer(m) : encoder(m));
     return out;
   }
   const nn::StackConfig &e = *m.encoder, &g = *m.global, &d = *m.decoder;

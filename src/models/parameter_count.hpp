@@ -5,7 +5,7 @@
 namespace octet {
 
 /// By part, as blt.md 12 counts: the encoder with its byte table, the global transformer with the projection in front
-/// of it, the decoder with its output layer. A transformer's numbers are all in `stack`.
+/// of it, the decoder with its output layer. A transformer's or encoder's numbers are all in `stack`.
 struct ParameterCount {
   int64_t stack = 0, encoder = 0, global = 0, decoder = 0, hash = 0;
   int64_t patcher = 0;  // an entropy model's; a table's are not known before it is built

@@ -124,6 +124,11 @@ TEST(ParameterCount, EqualsTheParametersOfNewModels) {
     byte.stack->attention.biases = nn::Biases::qkv, byte.stack->attention.qk_norm = nn::QkNorm::head;
     byte.stack->ffn_biases = true;
     expect_exact(byte);
+    ModelConfig encoder = token;
+    encoder.kind = ModelKind::encoder, encoder.embed_width = 0;
+    encoder.types = 2, encoder.pooler = tied, encoder.masked_head = true;
+    encoder.stack->attention.causal = encoder.stack->final_norm = false;
+    expect_exact(encoder);
     ModelConfig blt = tiny_blt_config();
     blt.tied = tied;
     blt.patch_vectors = tied ? 3 : 2;

@@ -5,20 +5,27 @@
 #include "data/model_place.hpp"
 #include "models/blt/blt.hpp"
 #include "models/blt/hf_map.hpp"
+#include "models/encoder/hf_map.hpp"
 #include "models/transformer/hf_map.hpp"
 #include "models/weights.hpp"
 
 namespace octet {
 
-std::unique_ptr<Model> make_model(const ModelConfig& config, uint64_t seed) {
-  if (config.kind == ModelKind::blt) {
-    auto model = std::make_unique<Blt>(config);
-    model->initialise(seed);
-    return model;
-  }
-  auto model = std::make_unique<Transformer>(config);
+namespace {
+
+template <class M>
+std::unique_ptr<Model> made(const ModelConfig& config, uint64_t seed) {
+  auto model = std::make_unique<M>(config);
   model->initialise(seed);
   return model;
+}
+
+}  // namespace
+
+std::unique_ptr<Model> make_model(const ModelConfig& config, uint64_t seed) {
+  if (config.kind == ModelKind::blt) return made<Blt>(config, seed);
+  if (config.kind == ModelKind::encoder) return made<Encoder>(config, seed);
+  return made<Transformer>(config, seed);
 }
 
 namespace {
@@ -38,6 +45,8 @@ std::unique_ptr<Model> load_native(Context& context, const std::string& folder) 
     auto blt = std::make_unique<Blt>(config);
     if (config.patcher->rule.kind == PatcherKind::table) blt->read_table(weights);
     model = std::move(blt);
+  } else if (config.kind == ModelKind::encoder) {
+    model = std::make_unique<Encoder>(config);
   } else {
     model = std::make_unique<Transformer>(config);
   }
@@ -60,6 +69,7 @@ std::unique_ptr<Model> load_model(Context& context, const std::string& argument,
     }
   const HfModel published = read_hf_config(context, folder, options.hf_compat);
   if (published.family == HfFamily::blt) return load_hf_blt(context, folder, options);
+  if (published.config.kind == ModelKind::encoder) return load_hf_encoder(context, folder, published);
   return load_hf_transformer(context, folder, published);
 }
 

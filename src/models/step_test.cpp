@@ -416,10 +416,12 @@ TEST(Config, RefusalsNameTheKey) {
   const auto transformer = [](const char* part, const std::function<void(ModelConfig&)>& change) {
     ModelConfig c = opt_like(nn::NormPlace::pre);
     change(c);
-    expect_error(Code::bad_config, part, [&] { Transformer m(c); });
+    expect_error(Code::bad_config, part, [&] { checked(c); });
   };
   transformer("model.context = 0, expected the number of learned positions", [](ModelConfig& c) { c.context = 0; });
   transformer("model.stack.attention.causal = false", [](ModelConfig& c) { c.stack->attention.causal = false; });
+  transformer("model.pooler and model.masked_head belong to kind", [](ModelConfig& c) { c.pooler = true; });
+  transformer("an encoder has attention.causal = false", [](ModelConfig& c) { c.kind = ModelKind::encoder; });
   transformer("model.position_offset = 2 belongs to",
               [](ModelConfig& c) { c.stack->attention.positions = nn::Positions::none; });
 }

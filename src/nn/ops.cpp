@@ -19,6 +19,12 @@ Tensor norm(const Tensor& x, const StackConfig& config, const Parameters::Item& 
   return at::layer_norm(x, {x.size(-1)}, gain->value, bias->value, config.norm_eps);
 }
 
+Tensor activation(const Tensor& x, Ffn kind) {
+  OCTET_ASSERT(kind != Ffn::swiglu);
+  if (kind == Ffn::relu) return at::relu(x);
+  return at::gelu(x, kind == Ffn::gelu ? "none" : "tanh");
+}
+
 std::vector<double> rope_frequencies(const RopeConfig& config, int64_t head_width) {
   std::vector<double> out = kernels::rope_frequencies(head_width, config.theta);
   for (size_t j = 0; j < config.factors.size(); ++j) out[j] /= config.factors[j];

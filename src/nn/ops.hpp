@@ -20,6 +20,9 @@ Tensor rms_norm(const Tensor& x, const Tensor& g, double eps);
 /// The norm of a stack: that, or layer norm with gain and bias.
 Tensor norm(const Tensor& x, const StackConfig& config, const Parameters::Item& gain, const Parameters::Item& bias);
 
+/// The activation between the matrices of an FFN without a gate.
+Tensor activation(const Tensor& x, Ffn kind);
+
 /// x W^T. x [N,K], w [M,K] -> [N,M] in x's dtype.
 Tensor linear(const Tensor& x, const Tensor& w, Precision precision);
 

@@ -61,14 +61,8 @@ Tensor attend(const Tensor& x, const BlockWeights& w, const StackConfig& config,
 
 Tensor feed_forward(const Tensor& x, const BlockWeights& w, Ffn kind) {
   const Tensor inner = project(x, w.w1, w.b1);
-  switch (kind) {
-    case Ffn::swiglu:
-      return project(at::silu(inner) * project(x, w.w3, w.b3), w.w2, w.b2);
-    case Ffn::relu:
-      return project(at::relu(inner), w.w2, w.b2);
-    default:
-      return project(at::gelu(inner, kind == Ffn::gelu ? "none" : "tanh"), w.w2, w.b2);
-  }
+  const Tensor z = kind == Ffn::swiglu ? at::silu(inner) * project(x, w.w3, w.b3) : activation(inner, kind);
+  return project(z, w.w2, w.b2);
 }
 
 Tensor block_once(const Tensor& x, const BlockWeights& w, const StackConfig& config, const MaskPlan& plan) {

@@ -34,7 +34,7 @@ double stack_bytes(const nn::StackConfig& s, const MemoryShape& shape, double ro
 double activation_bytes(const ModelConfig& m, const MemoryShape& shape) {
   const auto N = static_cast<double>(shape.units), row = static_cast<double>(shape.row);
   const double head = 4 * 3 * static_cast<double>(m.vocabulary());  // logits, their softmax and gradient
-  if (m.kind == ModelKind::transformer) {
+  if (m.kind != ModelKind::blt) {
     const nn::StackConfig s = m.stack.value_or(nn::StackConfig{});
     return stack_bytes(s, shape, N, row) + N * (head + 16 * static_cast<double>(s.width));
   }

@@ -71,6 +71,12 @@ std::string data_json(const Text& text) {
 
 }  // namespace
 
+ModelConfig trainable(const ModelConfig& model) {
+  OCTET_CHECK(bad_config, model.kind != ModelKind::encoder,
+              "model.kind = \"encoder\", expected blt or transformer: train predicts the next unit");
+  return checked(model);
+}
+
 Precision precision_of(const Config& c) {
   const bool fits = c.model.fits_bf16();
   if (c.train.precision == TrainPrecision::auto_) return bf16_available() && fits ? Precision::bf16 : Precision::fp32;
@@ -243,7 +249,7 @@ RunStatus first_status(Context& context, const Config& c, const Model& model) {
 
 Begun begin_new(Context& context, Config c, std::optional<Text> given) {
   Files& files = *context.files;
-  c.model = checked(c.model);
+  c.model = trainable(c.model);
   const bool taken = is_run(files, c.run.folder) || !checkpoint_steps(files, c.run.folder).empty();
   OCTET_CHECK(bad_config, c.run.folder.empty() || !taken,
               "run.folder = \"{}\": there is a run already; go on with it by --resume {}", c.run.folder, c.run.folder);
@@ -342,7 +348,7 @@ Begun resume(Context& context, const Config& given) {
   const std::string config_path = join_path(run, "config.toml");
   const Config before = parse_toml<Config>(files.read(config_path), config_path);
   Config c = given;
-  c.model = checked(c.model);
+  c.model = trainable(c.model);
   c.run.folder = before.run.folder, c.run.name = before.run.name;
   s.precision = precision_of(c);
   check_memory_for(c, s.precision);

@@ -12,6 +12,9 @@ struct Text {
 /// Reads data.train and data.valid, holds out what is to be measured on. Throws as read_documents and hold_out.
 Text read_text(Context& context, const DataConfig& data);
 
+/// checked(); throws Error(bad_config) for what no objective of `octet train` fits.
+ModelConfig trainable(const ModelConfig& model);
+
 /// auto: bf16 where this processor and the heads of the model allow it. Throws Error(bad_config) where bf16 is asked
 /// for and one of them does not.
 Precision precision_of(const Config& config);

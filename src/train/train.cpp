@@ -97,7 +97,7 @@ class Warnings {
 
 std::vector<std::string> plan(Context& context, const Config& given) {
   Config c = given;
-  c.model = checked(c.model);
+  c.model = trainable(c.model);
   const Precision precision = precision_of(c);
   const MemoryNeed need = memory_of(c, precision);
   check_memory(need, memory_available(), "training");

@@ -341,6 +341,7 @@ TEST(TrainJob, WhatCannotBeginLeavesNoFolder) {
   refused(Code::bad_config, "train.group[0]", [](Config& c) { c.train.group = {{.match = "nothing"}}; });
   refused(Code::bad_config, "data.weights", [](Config& c) { c.data.weights = {1, 2}; });
   refused(Code::bad_config, "model.stack", [](Config& c) { c.model.stack->attention.heads = 3; });
+  refused(Code::bad_config, "train predicts the next unit", [](Config& c) { c.model.kind = ModelKind::encoder; });
   refused(Code::resource, "activations",
           [](Config& c) { c.train.rows = 1 << 20, c.train.micro_rows = 0, c.data.row = 1 << 20; });
   refused(Code::bad_file, "no run", [](Config& c) { c.resume = "nothing-here"; });

@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "data/checkpoint_folder.hpp"
 #include "models/blt/blt.hpp"
+#include "models/registry.hpp"
 #include "models/weights.hpp"
 #include "tests/support/support.hpp"
 
@@ -23,6 +24,19 @@ inline ModelConfig tiny_byte_config(int64_t context = 0) {
   return c;
 }
 
+/// BERT, small.
+inline ModelConfig tiny_encoder_config() {
+  ModelConfig c = tiny_byte_config(64);
+  c.kind = ModelKind::encoder;
+  c.vocab = 40, c.types = 2, c.eos_cuts = false;
+  nn::StackConfig& s = *c.stack;
+  s.norm = nn::Norm::layer, s.norm_place = nn::NormPlace::post, s.final_norm = false;
+  s.ffn = nn::Ffn::gelu, s.ffn_biases = true;
+  s.attention.causal = false;
+  s.attention.positions = nn::Positions::learned, s.attention.biases = nn::Biases::all;
+  return c;
+}
+
 inline ModelConfig tiny_blt_config(PatcherKind kind = PatcherKind::entropy) {
   ModelConfig c;
   c.encoder = tiny_stack(1, 16, 2, 6);
@@ -40,11 +54,7 @@ inline ModelConfig tiny_blt_config(PatcherKind kind = PatcherKind::entropy) {
 }
 
 inline std::unique_ptr<Model> tiny_model(const ModelConfig& config, uint64_t seed = 7) {
-  if (config.kind == ModelKind::transformer) {
-    auto m = std::make_unique<Transformer>(config);
-    m->initialise(seed);
-    return m;
-  }
+  if (config.kind != ModelKind::blt) return make_model(config, seed);
   auto m = std::make_unique<Blt>(config);
   m->initialise(seed);
   if (m->entropy_model()) m->entropy_model()->initialise(seed + 1);

@@ -77,7 +77,7 @@ struct BadValue {
 
 const BadValue kBadValues[] = {
     {"/model_type", "3", "config.json: `model_type` is 3, expected a string"},
-    {"/model_type", "\"gemma\"", "`model_type` is \"gemma\", expected \"blt\""},
+    {"/model_type", "\"gemma\"", "`model_type` is \"gemma\", expected \"b"},
     {"/patching_mode", "7", "`patching_mode` is 7, expected a string"},
     {"/patching_mode", "\"bpe\"", "`patching_mode` is \"bpe\", expected entropy, space, static or byte"},
     {"/patching_threshold", "\"1.3\"", "`patching_threshold` is \"1.3\", expected a number"},

@@ -8,12 +8,9 @@
 namespace octet {
 
 Transformer::Transformer(const ModelConfig& config, std::shared_ptr<const Codec> codec)
-    : config_(checked(config)), codec_(std::move(codec)) {
+    : config_(checked(config)), codec_(codec_or_default(std::move(codec), config_)) {
   const nn::StackConfig& s = *config_.stack;
   const int64_t V = config_.vocabulary(), D = s.width, E = config_.id_width();
-  if (!codec_ && config_.vocab == 0) codec_ = std::make_shared<ByteCodec>();
-  if (!codec_) codec_ = std::make_shared<IdCodec>(V, -1, -1);
-  OCTET_CHECK(bad_config, codec_->vocab() <= V, "model.vocab = {}, the tokenizer has {} ids", V, codec_->vocab());
   embedding_ = parameters_.add("embed.weight", {V, E});
   if (config_.position_rows()) positions_ = parameters_.add("position.weight", {config_.position_rows(), D});
   if (E != D) in_ = parameters_.add("in.weight", {D, E});

@@ -120,7 +120,7 @@ TEST_F(HfDecoder, BadConfigsAreRefusedWithFileKeyFoundAndExpected) {
     const char *fixture, *at, *value, *part;
   };
   const Case cases[] = {
-      {"qwen3", "/model_type", "\"gemma\"", "config.json: `model_type` is \"gemma\", expected \"blt\""},
+      {"qwen3", "/model_type", "\"gemma\"", "config.json: `model_type` is \"gemma\", expected \"bert\", \"blt\""},
       {"qwen3", "/vocab_size", "0", "`vocab_size` is 0, expected 1.."},
       {"qwen3", "/hidden_act", "\"gelu\"", "`hidden_act` is \"gelu\", expected \"silu\""},
       {"qwen3", "/use_sliding_window", "true", "`use_sliding_window` is true, expected false"},
