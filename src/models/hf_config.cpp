@@ -90,7 +90,9 @@ int32_t id_at(const JsonObject& o, const char* key) {
   const Json& value = o.json().at(key);
   if (!value.is_array()) return static_cast<int32_t>(o.integer(key, -1, kMost));
   if (value.empty() || !value[0].is_number_integer()) o.refuse(key, "an id or a list of ids");
-  return value[0].get<int32_t>();  // several ids that end a text: the first
+  const auto first = value[0].get<int64_t>();  // of several ids that end a text
+  if (first < -1 || first > kMost) o.refuse(key, "ids");
+  return static_cast<int32_t>(first);
 }
 
 nn::Ffn activation_at(const JsonObject& o, const char* key, const std::string& absent) {
@@ -196,18 +198,13 @@ void read_bert(const JsonObject& o, const std::string& type, HfModel& m) {
   c.stack = s;
 }
 
-}  // namespace
-
-HfModel read_hf_config(Context& context, const std::string& folder, const std::string& hf_compat) {
-  const std::string path = join_path(folder, "config.json");
-  const Json json = parse_json(context.files->read(path), path, {16 << 20, 32});
-  const JsonObject top(json, path);
+void read_any(Context& context, const JsonObject& top, const std::string& folder, const std::string& hf_compat,
+              HfModel& m) {
   const auto type = top.get<std::string>("model_type");
-  HfModel m;
   if (type == "blt") {
     m.family = HfFamily::blt;
     m.config = read_hf_blt_config(context, folder, hf_compat);
-    return m;
+    return;
   }
   m.config.kind = ModelKind::transformer;
   m.config.eos_cuts = false;
@@ -224,8 +221,17 @@ HfModel read_hf_config(Context& context, const std::string& folder, const std::s
   else
     top.refuse("model_type",
                "\"bert\", \"blt\", \"gpt2\", \"llama\", \"mistral\", \"opt\", \"qwen2\", \"qwen3\" or \"roberta\"");
+}
+
+}  // namespace
+
+HfModel read_hf_config(Context& context, const std::string& folder, const std::string& hf_compat) {
+  const std::string path = join_path(folder, "config.json");
+  const Json json = parse_json(context.files->read(path), path, {16 << 20, 32});
+  HfModel m;
+  read_any(context, JsonObject(json, path), folder, hf_compat, m);
   try {
-    m.config = checked(m.config);
+    m.config = checked(parse_toml<ModelConfig>(to_toml(m.config), "model"));  // has the ranges of a config of ours
   } catch (const Error& e) {
     throw Error(Code::bad_file, format("{}: {}", path, e.message()));
   }

@@ -6,8 +6,7 @@
 #include "data/report.hpp"
 #include "data/runs.hpp"
 #include "tests/support/fuzz_driver.hpp"
-
-#include <map>
+#include "tests/support/memory_files.hpp"
 
 namespace octet::fuzz {
 
@@ -16,53 +15,6 @@ namespace {
 constexpr const char* kNames[] = {"summary.json",          "metrics.jsonl", "patches.jsonl",
                                   "samples.jsonl",         "events.jsonl",  "data.json",
                                   "ckpt/step-1/meta.json", "env.json",      "config.toml"};
-
-/// Files in memory that are only read.
-class MemoryFiles : public Files {
- public:
-  std::map<std::string, Bytes> content;
-  FileInfo info(const std::string& path) override {
-    FileInfo i;
-    if (const auto at = content.find(path); at != content.end())
-      i.kind = FileKind::file, i.size = std::ssize(at->second);
-    const auto below = content.lower_bound(path + "/");
-    if (below != content.end() && below->first.starts_with(path + "/")) i.kind = FileKind::folder;
-    return i;
-  }
-  Bytes read(const std::string& path, int64_t, int64_t) override {
-    OCTET_CHECK(bad_file, content.count(path), "{}: open: no such file", path);
-    return content.at(path);
-  }
-  std::shared_ptr<const Mapping> map(const std::string& path) override {
-    struct Whole : Mapping {
-      Bytes held;
-      ByteView bytes() const override { return held; }
-    };
-    auto whole = std::make_shared<Whole>();
-    whole->held = read(path, 0, -1);
-    return whole;
-  }
-  std::vector<std::string> list(const std::string& folder) override {
-    std::vector<std::string> names;
-    for (const auto& [path, unused] : content) {
-      if (!path.starts_with(folder + "/")) continue;
-      const std::string name = path.substr(folder.size() + 1, path.find('/', folder.size() + 1) - folder.size() - 1);
-      if (names.empty() || names.back() != name) names.push_back(name);
-    }
-    return names;
-  }
-  std::unique_ptr<FileLock> lock(const std::string&) override { return std::make_unique<FileLock>(); }
-  std::unique_ptr<FileWriter> create(const std::string& path, bool) override { return refuse(path); }
-  void rename(const std::string&, const std::string& to) override { refuse(to); }
-  void make_folders(const std::string& path) override { refuse(path); }
-  void remove_all(const std::string& path) override { refuse(path); }
-  void sync_folder(const std::string& path) override { refuse(path); }
-  void symlink(const std::string&, const std::string& path) override { refuse(path); }
-  void truncate(const std::string& path, int64_t) override { refuse(path); }
-
- private:
-  std::unique_ptr<FileWriter> refuse(const std::string& path) { fail(Code::bad_file, "{}: read only", path); }
-};
 
 void may_refuse(const std::function<void()>& f) {
   try {
@@ -113,7 +65,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace octet;
   if (size == 0) return 0;
   const Bytes text(reinterpret_cast<const char*>(data) + 1, size - 1);
-  fuzz::MemoryFiles files;
+  test::MemoryFiles files;
   files.content["run/summary.json"] = to_json(RunStatus());
   files.content["run/ckpt/step-1/a.txt"] = "hello";
   files.content["run/" + std::string(fuzz::kNames[data[0] % std::size(fuzz::kNames)])] = text;

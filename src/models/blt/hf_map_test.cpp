@@ -226,7 +226,8 @@ TEST_F(HfBlt, WeightsThatDoNotFitAreRefused) {
   write_tensors(whole, DType::i32);
   expect_refused("is I32, expected a floating point type");
   Json config = tiny_hf_config();
-  config["global_config"]["intermediate_size"] = 2'000'000'000;
+  config["global_config"]["intermediate_size"] = 1'000'000;
+  config["global_config"]["num_hidden_layers"] = 1000;
   write_config(config);
   expect_refused("numbers, the config describes a model of ");
   fs::remove(scratch_ / "model.safetensors");
