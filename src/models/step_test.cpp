@@ -341,6 +341,18 @@ TEST(Forward, Bf16TakesWhatTheStacksAllow) {
   EXPECT_LT(error(scaled), 1e-3);
 }
 
+TEST(Forward, LargeVocabulariesAreScoredInPiecesOfRows) {
+  ModelConfig c = qwen_like(nn::Ffn::swiglu);
+  c.vocab = 8200;
+  const auto m = made(c);
+  Batch batch = single_row(row(600), -1);
+  set_next_targets(batch);
+  const auto nll = [&] { return m->forward(batch, {.want = {.nll = true}}).nll.detach(); };
+  const Tensor whole = nll();
+  const at::NoGradGuard no_grad;
+  EXPECT_LT(max_abs_difference(nll(), whole), 1e-5);
+}
+
 TEST(Forward, RowsDoNotSeeEachOther) {
   auto m = made(blt(PatcherKind::space));
   const auto a = row(40), b = row(60);

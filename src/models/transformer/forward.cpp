@@ -82,16 +82,28 @@ Tensor Transformer::logits_of(const Tensor& x, Precision precision) const {
   return nn::linear(head_rows(x, precision), head()->value, precision);
 }
 
+// Without a graph a large vocabulary is done in pieces of rows: no [N,V].
+Tensor Transformer::nll_of(const Tensor& x, std::span<const int32_t> targets, Precision precision) const {
+  if (precision == Precision::bf16 && final_norm_)
+    return nn::head_nll(x, final_norm_->value, head()->value, targets, config_.stack->norm_eps, precision);
+  constexpr int64_t kLargeVocabulary = 8192, kRows = 256;
+  const int64_t N = x.size(0);
+  const bool whole = at::GradMode::is_enabled() || config_.vocabulary() <= kLargeVocabulary;
+  std::vector<Tensor> parts;
+  for (int64_t r = 0, rows = whole ? N : kRows; r < N; r += rows) {
+    const int64_t n = std::min(rows, N - r);
+    parts.push_back(nn::target_nll(logits_of(x.narrow(0, r, n), precision), targets.subspan(size_t(r), size_t(n))));
+  }
+  return at::cat(parts, 0);
+}
+
 Outputs Transformer::forward(const Batch& batch, const ForwardOptions& options) {
   batch.check(config_.vocabulary());
   check_context(batch, config_.context);
   const Precision precision = options.precision;
   const Tensor x = hidden(batch, {precision, options.recompute});
   Outputs out;
-  if (options.want.nll && precision == Precision::bf16 && final_norm_)
-    out.nll = nn::head_nll(x, final_norm_->value, head()->value, batch.targets, config_.stack->norm_eps, precision);
-  else if (options.want.nll)
-    out.nll = nn::target_nll(logits_of(x, precision), batch.targets);
+  if (options.want.nll) out.nll = nll_of(x, batch.targets, precision);
   if (options.want.logits) out.logits = logits_of(x, precision);
   if (options.want.states) out.states = head_rows(x, Precision::fp32);
   return out;

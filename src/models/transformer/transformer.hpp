@@ -57,6 +57,7 @@ class Transformer : public Model {
   /// Rows that the output layer reads: after the final norm and the projection [N,E].
   Tensor head_rows(const Tensor& x, Precision precision) const;
   Tensor logits_of(const Tensor& x, Precision precision) const;
+  Tensor nll_of(const Tensor& x, std::span<const int32_t> targets, Precision precision) const;
   /// What bf16 has no kernels for goes in fp32: a patcher need not have the precision of its model.
   Tensor logits_for_patcher(const Batch& batch, Precision precision) const;
   ModelConfig config_;
