@@ -4,6 +4,7 @@
 octet_packages=(
   g++ cmake ninja-build lld ccache clang-format clang-tidy pkg-config ca-certificates python3 python3-venv
   nlohmann-json3-dev libtomlplusplus-dev libfmt-dev libsimdjson-dev libzstd-dev zlib1g-dev libxxhash-dev
+  libpcre2-dev libutf8proc-dev
   libgtest-dev libgmock-dev
 )
 torch_version=2.13.0

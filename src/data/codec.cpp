@@ -4,10 +4,21 @@
 
 namespace octet {
 
-std::vector<int32_t> ByteCodec::encode(ByteView text) const {
-  std::vector<int32_t> ids(text.size());
-  for (size_t i = 0; i < text.size(); ++i) ids[i] = byte(text[i]) + kOffset;
-  return ids;
+Bytes Codec::decode(std::span<const int32_t> ids, bool) const {
+  Bytes out;
+  for (const int32_t id : ids) out += piece(id);
+  return out;
+}
+
+std::vector<int32_t> Codec::stops() const { return eos() < 0 ? std::vector<int32_t>() : std::vector<int32_t>{eos()}; }
+
+Encoding ByteCodec::tokenize(ByteView text, const EncodeOptions& options) const {
+  Encoding out;
+  out.ids.resize(text.size());
+  for (size_t i = 0; i < text.size(); ++i) out.ids[i] = byte(text[i]) + kOffset;
+  if (options.offsets)
+    for (int64_t i = 0; i < std::ssize(text); ++i) out.spans.push_back({i, i + 1});
+  return out;
 }
 
 Bytes ByteCodec::piece(int32_t id) const {

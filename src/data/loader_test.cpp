@@ -14,9 +14,10 @@ class PairCodec : public Codec {
  public:
   std::string name() const override { return "pair"; }
   int64_t vocab() const override { return 512; }
-  std::vector<int32_t> encode(ByteView text) const override {
-    std::vector<int32_t> out;
-    for (const char c : text) out.push_back(byte(c)), out.push_back(256 + byte(c));
+  Codec::Unit unit() const override { return Codec::Unit::token; }
+  Encoding tokenize(ByteView text, const EncodeOptions&) const override {
+    Encoding out;
+    for (const char c : text) out.ids.push_back(byte(c)), out.ids.push_back(256 + byte(c));
     return out;
   }
   Bytes piece(int32_t id) const override { return id < 256 ? Bytes(1, static_cast<char>(id)) : Bytes(); }
