@@ -47,14 +47,21 @@ std::vector<double> llama3_factors(const JsonObject& o, double theta, int64_t he
   return out;
 }
 
+void expect_all_turn(const JsonObject& o) {
+  if (o.find<double>("partial_rotary_factor").value_or(1) != 1) o.refuse("partial_rotary_factor", "1");
+}
+
 }  // namespace
 
 void read_rope(nn::RopeConfig& rope, const JsonObject& o, double absent_theta, int64_t head_width) {
   const bool legacy = !o.has("rope_parameters");
   if (!legacy && o.has("rope_scaling")) o.refuse("rope_scaling", "null beside rope_parameters");
-  rope.theta = (legacy ? o : o.object("rope_parameters")).find<double>("rope_theta").value_or(absent_theta);
+  expect_all_turn(o);
+  rope.theta = o.find<double>("rope_theta").value_or(absent_theta);
   if (legacy && !o.has("rope_scaling")) return;
   const JsonObject scaling = o.object(legacy ? "rope_scaling" : "rope_parameters");
+  expect_all_turn(scaling);
+  if (!legacy) rope.theta = scaling.find<double>("rope_theta").value_or(rope.theta);
   const char* key = legacy && !scaling.has("rope_type") ? "type" : "rope_type";
   const std::string type = legacy ? scaling.get<std::string>(key) : scaling.find<std::string>(key).value_or("default");
   const auto pairs = static_cast<size_t>(head_width / 2);
@@ -112,7 +119,10 @@ void read_llama(const JsonObject& o, const std::string& type, HfModel& m) {
   a.rope.pairs = nn::RopePairs::half;
   a.biases = flag_at(o, "attention_bias", false) ? nn::Biases::all : nn::Biases::none;
   if (type == "qwen2") a.biases = nn::Biases::qkv;
-  if (type == "qwen3") a.qk_norm = nn::QkNorm::head;
+  if (type == "qwen3") {
+    a.qk_norm = nn::QkNorm::head;
+    if (!o.has("head_dim")) a.head_dim = 128;
+  }
   if (type == "mistral") a.window = size_at(o, "sliding_window", 0);
   if (type != "mistral") expect_flag(o, "use_sliding_window", false);
   s.ffn_biases = flag_at(o, "mlp_bias", false);

@@ -127,6 +127,7 @@ TEST_F(HfDecoder, BadConfigsAreRefusedWithFileKeyFoundAndExpected) {
       {"qwen3", "/num_key_value_heads", "3", "attention.heads = 4 is not a multiple of attention.kv_heads = 3"},
       {"qwen3", "/eos_token_id", "\"x\"", "`eos_token_id` is \"x\", expected an integer"},
       {"qwen3", "/eos_token_id", "[]", "`eos_token_id` is [], expected an id or a list of ids"},
+      {"qwen3", "/partial_rotary_factor", "0.5", "`partial_rotary_factor` is 0.5, expected 1"},
       {"qwen3", "/rms_norm_eps", "0", "norm_eps = 0, expected 1e-12..0.1"},
       {"mistral", "/sliding_window", "2000000000", "window = 2000000000, expected 0..16777216"},
       {"qwen3", "/eos_token_id", "[99999999999]", "`eos_token_id` is [99999999999], expected ids"},
@@ -144,6 +145,10 @@ TEST_F(HfDecoder, BadConfigsAreRefusedWithFileKeyFoundAndExpected) {
     set(c.at, c.value);
     expect_refused(c.part);
   }
+  copy("mistral");
+  set("/rope_parameters", "{\"rope_type\":\"default\"}");
+  set("/rope_theta", "123");
+  EXPECT_EQ(read_hf_config(context_, scratch_.path()).config.stack->attention.rope.theta, 123);
   copy("qwen3");
   set("/eos_token_id", "[7, 8]");
   EXPECT_EQ(load_model(context_, scratch_.path())->codec().eos(), 7);
