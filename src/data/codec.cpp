@@ -26,7 +26,7 @@ Bytes ByteCodec::piece(int32_t id) const {
   return id < kOffset ? Bytes() : Bytes(1, static_cast<char>(id - kOffset));
 }
 
-std::vector<int32_t> IdCodec::encode(ByteView text) const {
+Encoding IdCodec::tokenize(ByteView text, const EncodeOptions&) const {
   if (text.empty()) return {};
   throw Error(Code::bad_input, "this model has no tokenizer that octet reads, so it takes ids and no text",
               "octet score MODEL --ids FILE.json");

@@ -72,8 +72,9 @@ class IdCodec : public Codec {
   IdCodec(int64_t vocab, int32_t bos, int32_t eos) : vocab_(vocab), bos_(bos), eos_(eos) {}
   std::string name() const override { return "ids"; }
   int64_t vocab() const override { return vocab_; }
+  Unit unit() const override { return Unit::token; }
   /// Throws Error(bad_input) unless the text is empty.
-  std::vector<int32_t> encode(ByteView text) const override;
+  Encoding tokenize(ByteView text, const EncodeOptions& options) const override;
   Bytes piece(int32_t id) const override;
   int32_t bos() const override { return bos_; }
   int32_t eos() const override { return eos_; }
