@@ -151,6 +151,15 @@ TEST(Json, StrictReading) {
   expect_error(Code::bad_file, "t: NUL at byte 2", [] { parse_json(std::string("{}\0 x", 5), "t"); });
 }
 
+TEST(Hash, Sha256) {  // examples of FIPS 180-4; lengths around the end of a block by coreutils
+  EXPECT_EQ(sha256_hex(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(sha256_hex("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"),
+            "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+  EXPECT_EQ(sha256_hex(Bytes(55, 'x')), "d5e285683cd4efc02d021a5c62014694958901005d6f71e89e0989fac77e4072");
+  EXPECT_EQ(sha256_hex(Bytes(64, 'x')), "7ce100971f64e7001e8fe5a51973ecdfe1ced42befe7ee8d5fd6219506b5393c");
+}
+
 TEST(Hash, KnownValueAndStreaming) {
   Hasher h;
   h.add("oct");

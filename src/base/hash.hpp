@@ -1,4 +1,4 @@
-// Fingerprints (XXH3-128) of files, batches and models; not for security.
+// Fingerprints of files, batches and models (XXH3-128); not for security.
 #pragma once
 #include "base/bytes.hpp"
 
@@ -8,6 +8,9 @@ namespace octet {
 
 std::string xxh3_hex(ByteView bytes);  // 32 hexadecimal digits
 uint64_t xxh3_64(ByteView bytes);
+
+/// SHA-256 (FIPS 180-4) in 64 hexadecimal digits, for what others name by it.
+std::string sha256_hex(ByteView bytes);
 
 class Hasher {
  public:

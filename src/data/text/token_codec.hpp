@@ -58,7 +58,7 @@ class TokenCodec : public Codec {
   bool adds_eos() const override { return words_.add_eos; }
   /// eos, and control tokens that are known to end a turn or a text by their spelling.
   std::vector<int32_t> stops() const override;
-  Bytes decode(std::span<const int32_t> ids, bool special) const override;
+  Bytes decode(std::span<const int32_t> ids, bool special = false) const override;
 
   const Vocabulary& words() const { return words_; }
   /// The token that is spelled so in the file; -1: none.

@@ -22,7 +22,7 @@ Vocabulary words_of(TokenizerArrays& a) {
               a.token_type.size(), n);
   words.kinds.assign(a.tokens.size(), TokenKind::normal);
   for (size_t i = 0; i < a.token_type.size(); ++i) {
-    const int32_t type = a.token_type[i];
+    const int64_t type = a.token_type[i];
     OCTET_CHECK(bad_file, type >= 0 && type <= 6, "the type of token {} is {}, expected 1..6", i, type);
     if (type > 0) words.kinds[i] = static_cast<TokenKind>(type);
   }

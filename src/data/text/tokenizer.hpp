@@ -17,7 +17,7 @@ struct TokenizerArrays {
   std::string model;  // tokenizer.ggml.model: gpt2 or llama
   std::string pre;    // gpt2 only
   std::vector<Bytes> tokens;
-  std::vector<int32_t> token_type;  // empty: all normal
+  std::vector<int64_t> token_type;  // empty: all normal
   std::vector<float> scores;        // llama only
   std::vector<Bytes> merges;        // gpt2 only: "left right"
   int64_t bos_token_id = -1, eos_token_id = -1, unknown_token_id = -1;

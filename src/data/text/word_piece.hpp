@@ -21,7 +21,7 @@ class WordPiece : public TokenCodec {
   explicit WordPiece(WordPieceSpec spec);
   std::string name() const override { return "wordpiece"; }
   Bytes piece(int32_t id) const override;
-  Bytes decode(std::span<const int32_t> ids, bool special) const override;
+  Bytes decode(std::span<const int32_t> ids, bool special = false) const override;
 
  protected:
   void tokenize_piece(ByteView text, TokenWriter& out) const override;
