@@ -2,6 +2,7 @@
 #include "base/json.hpp"
 #include "data/text/chat.hpp"
 #include "data/text/tokenizer.hpp"
+#include "data/utf8.hpp"
 #include "tests/support/support.hpp"
 
 #include <cstring>
@@ -109,6 +110,24 @@ TEST(SmolLM2Text, CountsWhatItCannotSay) {
   EXPECT_EQ(t.codec->decode(invalid.ids), "x\uFFFD\uFFFD\uFFFD\uFFFDy");
   EXPECT_EQ(invalid.spans.back(), (TextSpan{5, 6}));
   EXPECT_EQ(t.codec->tokenize("\xC0\xAF", {}).replaced, 2);
+}
+
+TEST(SmolLM2Text, WrittenPieceByPieceInWholeCharacters) {
+  OCTET_NEEDS_SMOLLM2(model);
+  const Tokenizer t = read_smollm2(model);
+  const Bytes text = "na\u00EFve \u65E5\u672C \U0001F600\U0001F468\u200D\U0001F467 \u0915\u094D\u0937";
+  Bytes pending, written;
+  int held = 0;
+  for (const int32_t id : t.codec->encode(text)) {
+    pending += t.codec->piece(id);
+    const size_t ready = pending.size() - static_cast<size_t>(incomplete_utf8_tail(pending));
+    held += ready < pending.size();
+    EXPECT_TRUE(is_utf8(ByteView(pending).substr(0, ready)));
+    written += pending.substr(0, ready);
+    pending.erase(0, ready);
+  }
+  EXPECT_EQ(written, text);
+  EXPECT_GT(held, 3);  // ids that end inside a character
 }
 
 TEST(SmolLM2Text, Conversations) {
