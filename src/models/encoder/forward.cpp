@@ -40,7 +40,7 @@ void Encoder::initialise(uint64_t seed) {
 Traits Encoder::traits() const {
   Traits t;
   t.kind = "encoder";
-  t.unit = config_.vocab ? "token" : "byte";
+  t.unit = codec_->unit() == Codec::Unit::token ? "token" : "byte";
   t.context = config_.context;
   t.causal = t.predicts = t.generates = t.bos = false;
   t.why_not = "an encoder reads the whole text at once";

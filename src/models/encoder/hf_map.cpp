@@ -1,6 +1,7 @@
 #include "models/encoder/hf_map.hpp"
 
 #include "base/error.hpp"
+#include "models/hf_codec.hpp"
 #include "models/weights.hpp"
 
 namespace octet {
@@ -73,8 +74,7 @@ std::unique_ptr<Encoder> load_hf_encoder(Context& context, const std::string& fo
   config.pooler = file.has(prefix + "pooler.dense.weight");
   config.masked_head = file.has(std::string(head.dense) + ".weight");
   check_size(file, config);
-  auto model = std::make_unique<Encoder>(
-      config, std::make_shared<IdCodec>(published.config.vocab, published.bos, published.eos));
+  auto model = std::make_unique<Encoder>(config, hf_codec(context, folder, published));
   HfNames names = hf_encoder_names(*model, published.family, prefix);
   if (file.has(prefix + "embeddings.LayerNorm.gamma")) use_old_names(names);
   read_hf_weights(file, model->parameters(), names, is_ignored);

@@ -38,9 +38,9 @@ void Transformer::initialise(uint64_t seed) {
 Traits Transformer::traits() const {
   Traits t;
   t.kind = "transformer";
-  t.unit = config_.vocab ? "token" : "byte";
+  t.unit = codec_->unit() == Codec::Unit::token ? "token" : "byte";
   t.context = config_.context;
-  t.bos = codec_->bos() >= 0;
+  t.bos = codec_->adds_bos();
   return t;
 }
 

@@ -1,6 +1,7 @@
 #include "models/transformer/hf_map.hpp"
 
 #include "base/error.hpp"
+#include "models/hf_codec.hpp"
 #include "models/weights.hpp"
 
 namespace octet {
@@ -83,8 +84,7 @@ std::unique_ptr<Transformer> load_hf_transformer(Context& context, const std::st
                                                  const HfModel& published) {
   const Safetensors file = open_checkpoint(*context.files, folder);
   check_size(file, published.config);
-  auto codec = std::make_shared<IdCodec>(published.config.vocab, published.bos, published.eos);
-  auto model = std::make_unique<Transformer>(published.config, std::move(codec));
+  auto model = std::make_unique<Transformer>(published.config, hf_codec(context, folder, published));
   const Layout layout = layout_of(published.family);
   const std::string prefix = file.has(layout.embed) ? "" : layout.prefix;
   HfNames names = hf_transformer_names(*model, published.family, prefix);

@@ -73,6 +73,15 @@ TEST_F(HfDecoder, WithoutATokenizerTextIsRefused) {
   expect_error(Code::bad_input, "id 40 is outside the vocabulary 0..39", [&] { model->codec().piece(40); });
 }
 
+TEST_F(HfDecoder, ATokenizerThatIsNotReadIsAWarning) {
+  std::string warning;
+  context_.warn = [&](std::string_view w) { warning = w; };
+  context_.files->write_atomically(scratch_ / "tokenizer.json", "{}");
+  EXPECT_EQ(load_model(context_, scratch_.path())->codec().name(), "ids");
+  EXPECT_NE(warning.find("tokenizer.json"), std::string::npos) << warning;
+  EXPECT_NE(warning.find("the model takes ids and no text"), std::string::npos) << warning;
+}
+
 TEST_F(HfDecoder, ExportsOfTheBaseModelAreRead) {
   for (const char* name : {"qwen3", "gpt2"}) {
     copy(name);
