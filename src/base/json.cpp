@@ -153,4 +153,9 @@ const Json& JsonObject::list(const std::string& key) const {
 
 std::string dump_json(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
+std::string escaped(ByteView text) {
+  const std::string quoted = dump_json(std::string(text));
+  return quoted.substr(1, quoted.size() - 2);
+}
+
 }  // namespace octet

@@ -22,6 +22,9 @@ Json parse_json(ByteView text, std::string_view what, JsonLimits limits = {});
 /// Compact text; numbers in shortest round-trip form, NaN and infinities as null, invalid UTF-8 replaced by U+FFFD.
 std::string dump_json(const Json& value);
 
+/// Text of others on one line, as it would stand between quotes in JSON: for messages and terminals.
+std::string escaped(ByteView text);
+
 /// An object of a JSON file, read key by key. What is missing or of another type is Error(bad_file)
 /// "FILE: `a.b` is 3, expected a string". T is one of bool, int64_t, uint64_t, double, std::string.
 class JsonObject {
