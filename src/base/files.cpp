@@ -244,7 +244,8 @@ void Files::write_atomically(const std::string& path, ByteView content) {
   write_atomically(path, [&](FileWriter& out) { out.write(content); });
 }
 
-void Files::write_atomically(const std::string& path, const std::function<void(FileWriter&)>& produce) {
+void Files::write_atomically(const std::string& path, const std::function<void(FileWriter&)>& produce,
+                             const std::function<void(const std::string&)>& check) {
   check_target(path);
   const std::string temporary = temporary_path(path);
   try {
@@ -252,6 +253,7 @@ void Files::write_atomically(const std::string& path, const std::function<void(F
     produce(*file);
     file->sync();
     file->close();
+    if (check) check(temporary);
     rename(temporary, path);
   } catch (...) {
     try {

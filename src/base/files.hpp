@@ -72,7 +72,9 @@ class Files {
   /// Checks the target, writes to temporary_path(path), syncs, renames, syncs the folder: readers see the old or the
   /// new content, never a part, also where several write at once. Nothing is left over when it or `produce` throws.
   void write_atomically(const std::string& path, ByteView content);
-  void write_atomically(const std::string& path, const std::function<void(FileWriter&)>& produce);
+  /// `check` looks at what was written, under its temporary name; where it throws, the old content stays.
+  void write_atomically(const std::string& path, const std::function<void(FileWriter&)>& produce,
+                        const std::function<void(const std::string& temporary)>& check = {});
 };
 
 /// Throws what a failed system call on `path` means: Error(resource) for a full or failing device and for limits of the

@@ -14,6 +14,16 @@ using kernels::block_type_name;
 using kernels::BlockFormat;
 using kernels::find_block_format;
 
+int64_t gguf_alignment(const GgufMetadata& m, int64_t most) {
+  const std::string key = "general.alignment";
+  if (!m.contains(key)) return 32;
+  const std::string expected = format("u32, a power of two up to {}", most);
+  if (m.value(key)->type != GgufType::u32) m.refuse(key, expected);
+  const auto v = m.get<int64_t>(key);
+  if (v == 0 || (v & (v - 1)) != 0 || v > most) m.refuse(key, expected);
+  return v;
+}
+
 int64_t align_up(int64_t n, int64_t alignment) { return (n + alignment - 1) / alignment * alignment; }
 
 namespace {
@@ -36,7 +46,7 @@ class HeaderReader {
   GgufHeader read() {
     const auto [n_tensors, n_pairs] = read_counts();
     for (int64_t i = 0; i < n_pairs; ++i) read_pair(i);
-    header_.alignment = read_alignment();
+    header_.alignment = gguf_alignment(header_.metadata, limits_.alignment);
     for (int64_t i = 0; i < n_tensors; ++i) read_tensor(i);
     header_.data_begin = align_up(at_, header_.alignment);
     check_places();
@@ -139,17 +149,6 @@ class HeaderReader {
     if (type != GgufType::boolean) return;
     for (const char c : values)
       if (byte(c) > 1) refuse("found a bool of {}, expected 0 or 1", byte(c));
-  }
-
-  int64_t read_alignment() const {
-    const std::string key = "general.alignment";
-    const GgufMetadata& m = header_.metadata;
-    if (!m.contains(key)) return 32;
-    const std::string expected = format("u32, a power of two up to {}", limits_.alignment);
-    if (m.value(key)->type != GgufType::u32) m.refuse(key, expected);
-    const auto v = m.get<int64_t>(key);
-    if (v == 0 || (v & (v - 1)) != 0 || v > limits_.alignment) m.refuse(key, expected);
-    return v;
   }
 
   void read_tensor(int64_t number) {

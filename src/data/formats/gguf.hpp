@@ -47,6 +47,9 @@ struct GgufLimits {
 /// Error(bad_file) "file: tensor "x" at byte 98: found ..., expected ...". O(n log n) for n header bytes.
 GgufHeader parse_gguf_header(ByteView bytes, const std::string& file, GgufLimits limits = {});
 
+/// general.alignment, or 32. Throws Error(bad_file) unless it is a u32, a power of two up to `most`.
+int64_t gguf_alignment(const GgufMetadata&, int64_t most = GgufLimits().alignment);
+
 /// The smallest multiple of `alignment` that is not below n.
 int64_t align_up(int64_t n, int64_t alignment);
 

@@ -39,8 +39,8 @@ std::string gguf_text(const GgufValue&);
 
 class GgufMetadata {
  public:
-  /// `file` names it in errors.
-  explicit GgufMetadata(std::string file = "gguf") : file_(std::move(file)) {}
+  GgufMetadata() : GgufMetadata("gguf") {}
+  explicit GgufMetadata(std::string file) : file_(std::move(file)) {}  // `file` names it in errors
 
   using Pair = std::pair<std::string, GgufValue>;
   const std::vector<Pair>& pairs() const { return pairs_; }

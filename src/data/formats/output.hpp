@@ -1,5 +1,6 @@
 // Tensor data on its way to a file.
 #pragma once
+#include "base/error.hpp"
 #include "base/files.hpp"
 #include "base/hash.hpp"
 
@@ -37,5 +38,21 @@ class HashedOutput {
   Bytes buffer_;
   int64_t size_ = 0;
 };
+
+/// Passes on what `produce` hands over. Throws Error(bad_input) "`what`: produced 3 bytes, expected 4" if it is more or
+/// less.
+inline void produce_exactly(const std::function<void(const ByteSink&)>& produce, int64_t expected,
+                            const std::string& what, const ByteSink& put) {
+  int64_t found = 0;
+  const auto check = [&](bool good) {
+    OCTET_CHECK(bad_input, good, "{}: produced {} bytes, expected {}", what, found, expected);
+  };
+  produce([&](ByteView piece) {
+    found += std::ssize(piece);
+    check(found <= expected);
+    put(piece);
+  });
+  check(found == expected);
+}
 
 }  // namespace octet

@@ -71,18 +71,9 @@ WrittenFile write_safetensors(FileWriter& out, std::vector<TensorSource> tensors
   HashedOutput output(out);
   output.put({size, 8});
   output.put(header);
-  for (const TensorSource& t : tensors) {
-    const int64_t expected = byte_size(t);
-    int64_t found = 0;
-    t.produce([&](ByteView piece) {
-      found += std::ssize(piece);
-      OCTET_CHECK(bad_input, found <= expected, "safetensors: tensor \"{}\": produced {} bytes, expected {}", t.name,
-                  found, expected);
-      output.put(piece);
-    });
-    OCTET_CHECK(bad_input, found == expected, "safetensors: tensor \"{}\": produced {} bytes, expected {}", t.name,
-                found, expected);
-  }
+  for (const TensorSource& t : tensors)
+    produce_exactly(t.produce, byte_size(t), format("safetensors: tensor \"{}\"", t.name),
+                    [&](ByteView piece) { output.put(piece); });
   output.flush();
   return output.summary();
 }
