@@ -15,7 +15,7 @@ namespace {
 struct TensorRow {
   std::string name, dtype;
   std::vector<int64_t> shape;
-  int64_t n_bytes = 0;
+  std::optional<int64_t> n_bytes;  // null: of a type that octet does not know
   OCTET_REPORT(TensorRow, name, dtype, shape, n_bytes)
 };
 struct TextReport {
@@ -29,17 +29,18 @@ struct PatchReport {  // of held-out text, as the run measured it last
   OCTET_REPORT(PatchReport, step, mean, median, p95, max)
 };
 struct InspectReport {
-  std::string path, kind;  // checkpoint, published, safetensors, config, text, run (one without a checkpoint)
+  std::string path, kind;  // checkpoint, published, safetensors, gguf, config, text, run (one without a checkpoint)
   int64_t n_bytes = 0, n_tensors = 0, n_elements = 0;
   std::vector<std::pair<std::string, int64_t>> elements = {};  // by type
   std::map<std::string, std::string> metadata = {};
   std::vector<TensorRow> tensors = {};
+  std::optional<GgufReport> gguf = {};
   std::optional<RunStatus> run = {};
   std::optional<PatchReport> patches = {};
   std::optional<ModelReport> model = {};
   std::optional<TextReport> text = {};
-  OCTET_REPORT(InspectReport, path, kind, n_bytes, n_tensors, n_elements, elements, metadata, tensors, run, patches,
-               model, text)
+  OCTET_REPORT(InspectReport, path, kind, n_bytes, n_tensors, n_elements, elements, metadata, tensors, gguf, run,
+               patches, model, text)
 };
 
 void add_tensors(InspectReport& report, const Safetensors& tensors, bool list) {
@@ -55,6 +56,25 @@ void add_tensors(InspectReport& report, const Safetensors& tensors, bool list) {
     if (at == report.elements.end()) at = report.elements.insert(at, {octet::name(t.dtype), 0});
     at->second += t.n_elements();
   }
+}
+
+InspectReport inspect_gguf_file(Context& context, const std::string& path, bool list) {
+  const Gguf file = open_gguf(*context.files, path, {.list_unknown_types = true});
+  InspectReport report{.path = path, .kind = "gguf", .n_tensors = std::ssize(file.names())};
+  for (const Gguf::Part& part : file.parts()) {
+    report.n_bytes += std::ssize(part.mapping->bytes());
+    for (const std::string& warning : part.header.warnings) context.warn(warning);
+  }
+  for (const auto& [key, value] : file.metadata().pairs()) report.metadata[key] = gguf_text(value);
+  for (const std::string& name : file.names()) {
+    const GgufTensor& t = file.info(name);
+    if (list) report.tensors.push_back({t.name, kernels::block_type_name(t.type), t.shape, {}});
+    if (list && t.n_bytes >= 0) report.tensors.back().n_bytes = t.n_bytes;
+  }
+  report.gguf = inspect_gguf(file);
+  report.n_elements = report.gguf->parameters;
+  for (const BlockTypeReport& t : report.gguf->types) report.elements.emplace_back(t.type, t.elements);
+  return report;
 }
 
 std::optional<PatchReport> last_patches(Files& files, const std::string& run) {
@@ -112,10 +132,11 @@ bool is_config(const std::string& path, ByteView text) {
   return path.ends_with(".toml") && (text.starts_with("[model]") || text.find("\n[model]") != ByteView::npos);
 }
 
-InspectReport inspect_file(Context& context, const std::string& path) {
+InspectReport inspect_file(Context& context, const std::string& path, bool list) {
   Files& files = *context.files;
   const int64_t size = files.info(path).size;
   refuse_pickle(path);
+  if (path.ends_with(".gguf") || is_gguf(files, path)) return inspect_gguf_file(context, path, list);
   InspectReport report{.path = path, .kind = "safetensors"};
   if (is_tensor_file(files, path, size)) return add_tensors(report, open_checkpoint(files, path), true), report;
   if (const Bytes text = path.ends_with(".toml") ? files.read(path) : Bytes(); is_config(path, text)) {
@@ -137,13 +158,18 @@ std::string run_text(const InspectReport& r, const std::string& name) {
   return out;
 }
 
+std::string rows_text(const std::vector<TensorRow>& tensors) {
+  std::string out;
+  for (const TensorRow& t : tensors) out += format("{:<48} {:>5} {}\n", escaped(t.name), t.dtype, shape_text(t.shape));
+  return out;
+}
+
 std::string tensors_text(const InspectReport& r) {
   std::string out = format("{} tensors  {} elements ", r.n_tensors, grouped(r.n_elements));
   for (const auto& [type, n] : r.elements) out += format(" {} {}", type, grouped(n));
   out += "\n";
   for (const auto& [key, value] : r.metadata) out += format("  {} = {}\n", key, value.substr(0, 200));
-  for (const TensorRow& t : r.tensors) out += format("{:<48} {:>5} {}\n", t.name, t.dtype, shape_text(t.shape));
-  return out;
+  return out + rows_text(r.tensors);
 }
 
 void show(Context& context, const InspectReport& r, const std::string& run) {
@@ -157,7 +183,14 @@ void show(Context& context, const InspectReport& r, const std::string& run) {
                   grouped(t.lines), grouped(t.files));
     if (t.bad_lines) out += format("  bad lines: {}", grouped(t.bad_lines));
   }
-  if (r.n_tensors) out += "  " + tensors_text(r);
+  if (r.gguf) {
+    out += format("  v{}{}  {} tensors", r.gguf->version, r.gguf->parts > 1 ? format("  {} parts", r.gguf->parts) : "",
+                  r.n_tensors);
+    if (!r.gguf->license.empty()) out += "  " + escaped(r.gguf->license);
+    out += "\n" + gguf_report_text(*r.gguf) + rows_text(r.tensors);
+  } else if (r.n_tensors) {
+    out += "  " + tensors_text(r);
+  }
   if (!out.ends_with('\n')) out += "\n";
   if (r.model) out += model_text(*r.model);
   context.out(out);
@@ -169,7 +202,8 @@ int cmd_inspect(Context& context, const InspectConfig& config) {
   const std::string& path = config.path;
   const FileKind kind = context.files->info(path).kind;
   if (kind == FileKind::file || path == "-")
-    return show(context, path == "-" ? inspect_text(context, path) : inspect_file(context, path), ""), 0;
+    return show(context, path == "-" ? inspect_text(context, path) : inspect_file(context, path, config.tensors), ""),
+           0;
   if (kind == FileKind::folder && !holds_model(*context.files, path))
     return show(context, inspect_text(context, path), ""), 0;
   const ModelPlace place = find_model(context, path);

@@ -6,6 +6,8 @@
 #include "models/hf_config.hpp"
 #include "models/parameter_count.hpp"
 
+#include <algorithm>
+
 namespace octet::app {
 
 namespace {
@@ -22,7 +24,82 @@ std::map<std::string, std::string> facts_of(Files& files, const std::string& pat
   return out;
 }
 
+// Where it is one number: some architectures give one a layer.
+int64_t number_of(const GgufMetadata& m, const std::string& key) {
+  const GgufValue* v = m.value(key);
+  return v && v->type != GgufType::array ? m.get<int64_t>(key) : 0;
+}
+
+std::vector<BlockTypeReport> types_of(const Gguf& file) {
+  std::vector<BlockTypeReport> out;
+  for (const std::string& name : file.names()) {
+    const GgufTensor& t = file.info(name);
+    const std::string type = kernels::block_type_name(t.type);
+    auto at = std::find_if(out.begin(), out.end(), [&](const BlockTypeReport& r) { return r.type == type; });
+    if (at == out.end()) at = out.insert(at, {.type = type, .n_bytes = 0});
+    ++at->tensors;
+    at->elements += t.n_elements;
+    if (t.n_bytes < 0)
+      at->n_bytes.reset();
+    else
+      *at->n_bytes += t.n_bytes;
+  }
+  std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.elements > b.elements; });
+  return out;
+}
+
 }  // namespace
+
+GgufReport inspect_gguf(const Gguf& file) {
+  const GgufMetadata& m = file.metadata();
+  const auto text = [&](const std::string& key) { return m.find<std::string>(key).value_or(""); };
+  GgufReport r;
+  r.version = file.parts()[0].header.version;
+  r.parts = std::ssize(file.parts());
+  r.architecture = text("general.architecture");
+  r.name = text("general.name");
+  r.license = text("general.license");
+  r.types = types_of(file);
+  for (const BlockTypeReport& t : r.types) r.parameters += t.elements;
+  const std::string a = r.architecture + ".";
+  r.layers = number_of(m, a + "block_count");
+  r.width = number_of(m, a + "embedding_length");
+  r.heads = number_of(m, a + "attention.head_count");
+  r.kv_heads = number_of(m, a + "attention.head_count_kv");
+  r.hidden = number_of(m, a + "feed_forward_length");
+  r.context = number_of(m, a + "context_length");
+  r.rope_base = m.find<double>(a + "rope.freq_base");
+  r.tokenizer = text("tokenizer.ggml.model");
+  if (const std::string pre = text("tokenizer.ggml.pre"); !pre.empty()) r.tokenizer += "/" + pre;
+  if (const std::string table = "token_embd.weight"; file.has(table) && file.info(table).shape.size() == 2) {
+    r.vocabulary = file.info(table).shape[0];
+    r.tied = !file.has("output.weight");
+  }
+  const std::string kind = text("general.type");
+  if (!r.architecture.empty() && (kind.empty() || kind == "model")) check_gguf_model(file);
+  return r;
+}
+
+std::string gguf_report_text(const GgufReport& r) {
+  std::string out = r.architecture.empty() ? "no architecture" : escaped(r.architecture);
+  const auto add = [&](const char* pattern, int64_t n) {
+    if (n) out += "  " + format(pattern, n);
+  };
+  add("{} layers", r.layers);
+  add("d {}", r.width);
+  add("{} heads", r.heads);
+  if (r.kv_heads && r.kv_heads != r.heads) out += format(" / {} kv", r.kv_heads);
+  add("ffn {}", r.hidden);
+  add("vocab {}", r.vocabulary);
+  if (!r.tokenizer.empty()) out += format(" ({})", escaped(r.tokenizer));
+  add("ctx {}", r.context);
+  if (r.rope_base) out += format("  rope {}", *r.rope_base);
+  out += format("\n{} parameters{} ", grouped(r.parameters), r.tied ? ", tied" : "");
+  for (const BlockTypeReport& t : r.types)
+    out += format("  {} {} ({})", t.type, count_text(t.elements),
+                  t.n_bytes ? bytes_text(static_cast<double>(*t.n_bytes)) : "unknown type");
+  return out + "\n";
+}
 
 ModelReport describe(const ModelConfig& c) {
   const ParameterCount n = count_parameters(c);

@@ -1,6 +1,7 @@
 #include "app/cmd_inspect.hpp"
 #include "base/json.hpp"
 #include "data/checkpoint_folder.hpp"
+#include "data/formats/gguf_writer.hpp"
 #include "data/runs.hpp"
 #include "tests/support/support.hpp"
 
@@ -138,6 +139,62 @@ TEST_F(Inspect, TensorFilesListTheirTensors) {
               HasSubstr("encoder.embed.weight                               F32 [2]\n"));
   context_.files->rename(folder + "/model.safetensors", scratch_ / "weights");  // known by its first bytes
   EXPECT_EQ(json(scratch_ / "weights")["tensors"][0]["shape"], Json({2}));
+}
+
+GgufMetadata llama(uint32_t blocks) {
+  GgufMetadata m;
+  m.set("general.architecture", GgufValue::string("llama"));
+  m.set("general.license", GgufValue::string("mit\x1b"));
+  m.set("llama.block_count", GgufValue::u32(blocks));
+  m.set("llama.context_length", GgufValue::u32(512));
+  m.set("llama.attention.head_count", GgufValue::i32s({4, 2}));  // one a layer: not shown
+  m.set("llama.rope.freq_base", GgufValue::f32(1e5f));
+  m.set("tokenizer.ggml.model", GgufValue::string("gpt2"));
+  m.set("tokenizer.ggml.tokens", GgufValue::strings(std::vector<std::string>(9, "x")));
+  return m;
+}
+
+TEST_F(Inspect, AGgufFileShowsItsModelFromTheHeader) {
+  const Bytes data(1000, '\0');
+  const auto view = [&](const char* name, BlockType type, std::vector<int64_t> shape, size_t n) {
+    return gguf_view(name, type, std::move(shape), ByteView(data).substr(0, n));
+  };
+  const std::string path = scratch_ / "m.gguf";
+  save_gguf(*context_.files, path, llama(1),
+            {view("token_embd.weight", BlockType::q8_0, {9, 32}, 9 * 34), view("blk.0.w", BlockType::f32, {5}, 20)});
+  const std::string shown = text(path);
+  EXPECT_THAT(shown, HasSubstr("m.gguf   gguf  960 B  v3  2 tensors  mit\\u001b\n"));
+  EXPECT_THAT(shown, HasSubstr("llama  1 layers  vocab 9 (gpt2)  ctx 512  rope 100000\n"
+                               "293 parameters, tied   Q8_0 288 (306 B)  F32 5 (20 B)\n"));
+  EXPECT_THAT(shown, Not(HasSubstr("blk.0.w")));
+  EXPECT_THAT(text(path, true), HasSubstr("blk.0.w                                            F32 [5]\n"));
+  const Json report = json(path);
+  EXPECT_EQ(report["kind"], "gguf");
+  EXPECT_EQ(report["n_bytes"], context_.files->info(path).size);
+  EXPECT_EQ(report["gguf"]["types"][0]["n_bytes"], 306);
+  EXPECT_EQ(report["gguf"]["tied"], true);
+  EXPECT_EQ(report["metadata"]["general.license"], "mit\x1b");
+  EXPECT_EQ(report["metadata"]["tokenizer.ggml.tokens"], "9 x string");
+  context_.files->rename(path, scratch_ / "blob");  // known by its first bytes
+  EXPECT_EQ(json(scratch_ / "blob")["kind"], "gguf");
+
+  Bytes unknown = context_.files->read(scratch_ / "blob");
+  unknown[unknown.find("blk.0.w") + 7 + 4 + 8] = 16;
+  const std::string listed = text(put("iq.gguf", unknown), true);
+  EXPECT_THAT(listed, HasSubstr("IQ2_XXS 5 (unknown type)\n"));
+  EXPECT_EQ(json(scratch_ / "iq.gguf")["gguf"]["types"][1]["n_bytes"], Json());
+
+  save_gguf(*context_.files, path, llama(2), {view("blk.0.w", BlockType::f32, {5}, 20)});
+  test::expect_error(Code::bad_file, "no tensor of block 1, expected 2 blocks", [&] { text(path); });
+  test::expect_error(Code::bad_file, "bad.gguf: header at byte 0", [&] { text(put("bad.gguf", "GGUF")); });
+}
+
+TEST_F(Inspect, TheRealModel) {
+  OCTET_NEEDS_SMOLLM2(path);
+  EXPECT_THAT(text(path),
+              HasSubstr("   gguf  98 MB  v3  272 tensors  apache-2.0\n"
+                        "llama  30 layers  d 576  9 heads / 3 kv  ffn 1536  vocab 49152 (gpt2/smollm)  ctx 8192  rope "
+                        "100000\n134,515,008 parameters, tied   Q4_1 106.17M (66 MB)  Q8_0 28.31M (30 MB)  F32 "));
 }
 
 }  // namespace

@@ -30,6 +30,8 @@ namespace {
 
 constexpr int64_t kLeastPair = 13, kLeastTensor = 24;  // bytes: one of an empty key and a u8; one of an empty name
 
+constexpr int64_t kMostUnknown = int64_t{1} << 42;  // elements where no size bounds them: sums stay in int64
+
 std::string shortened(ByteView text) {
   constexpr size_t kMost = 80;
   return text.size() <= kMost ? escaped(text) : escaped(text.substr(0, kMost)) + "...";
@@ -178,7 +180,7 @@ class HeaderReader {
     if (!n) refuse("found shape {}, expected fewer than 2^63 elements", shape_text(t.shape));
     t.n_elements = *n;
     const BlockFormat* f = find_block_format(t.type);
-    if (!f && limits_.list_unknown_types) return void(t.n_bytes = -1);
+    if (!f && limits_.list_unknown_types && t.n_elements <= kMostUnknown) return void(t.n_bytes = -1);
     if (!f) refuse("found {}, which octet does not read", block_type_name(t.type));
     const int64_t row = t.shape.empty() ? 1 : t.shape.back();
     if (row % f->elements != 0)

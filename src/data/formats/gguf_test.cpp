@@ -222,6 +222,8 @@ TEST(Gguf, AcceptsWhatTheFormatAllows) {
                                               {.list_unknown_types = true});
   EXPECT_EQ(listed.tensors[0].n_bytes, -1);
   EXPECT_EQ(listed.tensors[1].n_bytes, 4);
+  refuses("found IQ2_XXS, which octet does not read", file_of({}, {info("a", {1ull << 62}, 16, 0)}, 0),
+          {.list_unknown_types = true});
 }
 
 TEST(Gguf, LimitsHold) {
