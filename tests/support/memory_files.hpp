@@ -7,6 +7,15 @@
 
 namespace octet::test {
 
+/// Collects what is written.
+class MemoryWriter : public FileWriter {
+ public:
+  Bytes content;
+  void write(ByteView bytes) override { content.append(bytes); }
+  void sync() override {}
+  void close() override {}
+};
+
 /// Files in memory that are only read.
 class MemoryFiles : public Files {
  public:

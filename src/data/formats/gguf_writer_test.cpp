@@ -1,6 +1,7 @@
 #include "data/formats/gguf_writer.hpp"
 
 #include "tests/support/faulty_files.hpp"
+#include "tests/support/memory_files.hpp"
 #include "tests/support/support.hpp"
 
 #include <cstring>
@@ -9,14 +10,6 @@ namespace octet {
 namespace {
 
 using test::expect_error;
-
-class MemoryWriter : public FileWriter {
- public:
-  Bytes content;
-  void write(ByteView bytes) override { content.append(bytes); }
-  void sync() override {}
-  void close() override {}
-};
 
 const Bytes kData(256, '\x21');
 GgufSource source(std::string name, BlockType type, std::vector<int64_t> shape, size_t size) {
@@ -28,7 +21,7 @@ GgufMetadata llama() {
   return m;
 }
 Bytes written(const GgufMetadata& m, const std::vector<GgufSource>& tensors) {
-  MemoryWriter out;
+  test::MemoryWriter out;
   const WrittenGguf w = write_gguf(out, m, tensors);
   EXPECT_EQ(w.file.size, std::ssize(out.content));
   EXPECT_EQ(w.file.xxh3, xxh3_hex(out.content));
@@ -106,7 +99,7 @@ TEST(GgufWriter, RandomFilesReadBack) {
 TEST(GgufWriter, RefusesWhatReadersWould) {
   const auto refused = [](const char* message, const GgufMetadata& m, const std::vector<GgufSource>& tensors) {
     SCOPED_TRACE(message);
-    MemoryWriter out;
+    test::MemoryWriter out;
     expect_error(Code::bad_input, message, [&] { write_gguf(out, m, tensors); });
     EXPECT_TRUE(out.content.empty());
   };

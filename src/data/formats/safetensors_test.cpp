@@ -2,6 +2,7 @@
 
 #include "base/hash.hpp"
 #include "tests/support/faulty_files.hpp"
+#include "tests/support/memory_files.hpp"
 #include "tests/support/support.hpp"
 
 #include <cmath>
@@ -154,15 +155,6 @@ TEST(Safetensors, AcceptsWhatTheFormatAllows) {
   EXPECT_EQ(header.metadata.at("format"), "pt");
 }
 
-// Collects what is written.
-class MemoryWriter : public FileWriter {
- public:
-  Bytes content;
-  void write(ByteView bytes) override { content.append(bytes); }
-  void sync() override {}
-  void close() override {}
-};
-
 struct Owned {
   std::string name;
   DType dtype;
@@ -211,7 +203,7 @@ TEST(Safetensors, RandomTensorsRoundTripInAnyOrder) {
         EXPECT_EQ(reinterpret_cast<uintptr_t>(got.bytes(t.name).data()) % static_cast<uintptr_t>(size_of(t.dtype)), 0u);
     }
     std::rotate(tensors.begin(), tensors.begin() + n / 2, tensors.end());
-    MemoryWriter again;
+    test::MemoryWriter again;
     write_all(again, tensors, metadata);
     EXPECT_EQ(again.content, content);
   });
@@ -219,7 +211,7 @@ TEST(Safetensors, RandomTensorsRoundTripInAnyOrder) {
 
 TEST(Safetensors, EveryTruncationIsRefused) {
   Rng rng(1);
-  MemoryWriter out;
+  test::MemoryWriter out;
   write_all(out, random_tensors(rng, 6), {{"a", "b"}});
   ASSERT_EQ(parse_safetensors_header(out.content, "f").tensors.size(), 6u);
   for (size_t n = 0; n < out.content.size(); ++n)
@@ -245,7 +237,7 @@ TEST(Safetensors, AFileThatWasCutShortIsNeverTakenForWhole) {
 }
 
 TEST(Safetensors, WriterRefuses) {
-  MemoryWriter out;
+  test::MemoryWriter out;
   const auto u8 = [](std::string name, Bytes bytes) {  // claims two elements
     return TensorSource{std::move(name), DType::u8, {2}, [bytes](const ByteSink& sink) { sink(bytes); }};
   };
@@ -262,7 +254,7 @@ TEST(Safetensors, WriterRefuses) {
 
 TEST(Safetensors, LargePiecesAndManyPieces) {
   const Bytes large(3'000'000, 'q');
-  MemoryWriter out;
+  test::MemoryWriter out;
   write_safetensors(out, {{"a", DType::u8, {std::ssize(large)}, [&](const ByteSink& sink) {
                              sink("");
                              for (size_t i = 0; i < 1000; ++i) sink(ByteView(large).substr(i, 1));
@@ -308,7 +300,7 @@ TEST(Safetensors, RewritesPublishedFilesBitForBit) {
       const Safetensors f = open_safetensors(*files, path);
       std::vector<TensorSource> sources;
       for (const auto& t : f.names()) sources.push_back(tensor_view(t, f.info(t).dtype, f.info(t).shape, f.bytes(t)));
-      MemoryWriter out;
+      test::MemoryWriter out;
       write_safetensors(out, std::move(sources), f.metadata());
       EXPECT_TRUE(out.content == files->read(path)) << path;
       ++n_files;
